@@ -1,0 +1,116 @@
+//! What a running tool may ask of the executor.
+
+
+use rmcp::model::InputResponses;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use waybill_events::{CallId, TenantId};
+
+/// Signals that a tool has sent and the executor has not taken yet.
+const SIGNALS: usize = 16;
+
+/// What a tool tells the executor while it runs.
+#[derive(Debug)]
+pub enum Signal {
+    /// Latest wins; the executor may skip some.
+    Progress { progress: f64, total: Option<f64>, message: Option<String> },
+    /// Acknowledged once it is durable.
+    Checkpoint { value: Value, saved: oneshot::Sender<()> },
+}
+
+pub type Signals = mpsc::Receiver<Signal>;
+
+/// What one attempt is given.
+#[derive(Clone, Debug)]
+pub struct ToolRun {
+    pub call: CallId,
+    pub tenant: TenantId,
+    /// Fencing number: 1 for the first attempt.
+    pub attempt: u32,
+    pub deadline: Instant,
+    pub checkpoint: Option<Value>,
+    pub responses: InputResponses,
+    /// The request's W3C trace context, for outgoing requests.
+    pub traceparent: Option<String>,
+}
+
+/// The tool's side of its run.
+#[derive(Debug)]
+pub struct ToolContext {
+    run: ToolRun,
+    cancelled: CancellationToken,
+    signals: mpsc::Sender<Signal>,
+}
+
+impl ToolContext {
+    /// The context and the executor's end of it.
+    pub fn new(run: ToolRun, cancelled: CancellationToken) -> (Self, Signals) {
+        let (signals, receiver) = mpsc::channel(SIGNALS);
+        (Self { run, cancelled, signals }, receiver)
+    }
+
+    pub fn call(&self) -> &CallId {
+        &self.run.call
+    }
+
+    pub fn tenant(&self) -> &TenantId {
+        &self.run.tenant
+    }
+
+    pub fn attempt(&self) -> u32 {
+        self.run.attempt
+    }
+
+    /// When the attempt is ended, whatever it does.
+    pub fn deadline(&self) -> Instant {
+        self.run.deadline
+    }
+
+    pub fn traceparent(&self) -> Option<&str> {
+        self.run.traceparent.as_deref()
+    }
+
+    /// Fires when somebody cancelled the call or the process shuts down.
+    pub fn cancelled(&self) -> &CancellationToken {
+        &self.cancelled
+    }
+
+    /// The same for every attempt of this call: what a provider deduplicates by.
+    pub fn idempotency_key(&self) -> &str {
+        self.run.call.as_str()
+    }
+
+    /// Tells the client how far it is. Never blocks; under pressure some are dropped.
+    pub fn progress(&self, progress: f64, total: Option<f64>, message: Option<String>) {
+        // Progress is advisory: a full channel or an executor that left loses nothing.
+        drop(self.signals.try_send(Signal::Progress { progress, total, message }));
+    }
+
+    /// Saves where to go on after a crash; durable when it returns true. False: the executor has
+    /// gone (shutdown, or a newer attempt took over) and the tool should stop.
+    pub async fn checkpoint<T: Serialize + Sync>(&self, value: &T) -> bool {
+        let Ok(value) = serde_json::to_value(value) else { return false };
+        let (saved, wait) = oneshot::channel();
+        self.signals.send(Signal::Checkpoint { value, saved }).await.is_ok() && wait.await.is_ok()
+    }
+
+    /// What the last attempt saved. `None` too when it no longer has this shape.
+    pub fn last_checkpoint<T: DeserializeOwned>(&self) -> Option<T> {
+        self.run.checkpoint.clone().and_then(|value| serde_json::from_value(value).ok())
+    }
+
+    /// The client's answer to an input request, if it was given. To ask, return
+    /// [`ToolError::InputRequired`](crate::ToolError::InputRequired).
+    pub fn input(&self, key: &str) -> Option<&Value> {
+        self.run.responses.get(key)
+    }
+
+    pub fn inputs(&self) -> &InputResponses {
+        &self.run.responses
+    }
+}

@@ -1,0 +1,151 @@
+//! The tool, erased: what the executor and the door see.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use rmcp::model::{CallToolResult, InputRequests, JsonObject, ToolAnnotations};
+use serde::{Deserialize, Serialize};
+
+use crate::ToolContext;
+
+/// What happens to the world when a tool runs twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Effect {
+    /// Nothing: a redelivery may run it again.
+    ReadOnly,
+    /// The same as once: a redelivery may run it again.
+    Idempotent,
+    /// It would happen twice: a redelivery must never act again.
+    Once,
+}
+
+impl Effect {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "readOnly",
+            Self::Idempotent => "idempotent",
+            Self::Once => "once",
+        }
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Everything about a tool but its code.
+#[derive(Clone, Debug)]
+pub struct ToolSpec {
+    /// `family_verb` for ours, `SERVER__TOOL` for an upstream's; 1 to 128 of `A-Z a-z 0-9 _ - .`.
+    pub name: String,
+    pub title: Option<String>,
+    pub description: String,
+    /// JSON Schema (2020-12 unless `$schema` says otherwise) of the arguments object.
+    pub input_schema: Arc<JsonObject>,
+    /// JSON Schema of `structuredContent`, when the tool gives one.
+    pub output_schema: Option<Arc<JsonObject>>,
+    pub effect: Effect,
+    /// How long one attempt may run.
+    pub timeout: Duration,
+    /// The external system behind it; one circuit breaker per name guards it.
+    pub upstream: Option<String>,
+    /// Whether it reaches beyond this gateway (MCP `openWorldHint`).
+    pub open_world: bool,
+    /// Annotations that an upstream declared; ours follow from `effect`.
+    pub annotations: Option<ToolAnnotations>,
+}
+
+impl ToolSpec {
+    /// 60 s of time, no upstream, closed world.
+    pub fn new(name: impl Into<String>, description: impl Into<String>, effect: Effect) -> Self {
+        Self {
+            name: name.into(),
+            title: None,
+            description: description.into(),
+            input_schema: Arc::new(empty_object_schema()),
+            output_schema: None,
+            effect,
+            timeout: Duration::from_mins(1),
+            upstream: None,
+            open_world: false,
+            annotations: None,
+        }
+    }
+
+    /// The MCP annotations: an upstream's own, or what the effect says.
+    pub fn annotations(&self) -> ToolAnnotations {
+        self.annotations.clone().unwrap_or_else(|| {
+            let read_only = self.effect == Effect::ReadOnly;
+            ToolAnnotations::new()
+                .read_only(read_only)
+                .destructive(self.effect == Effect::Once)
+                .idempotent(self.effect != Effect::Once)
+                .open_world(self.open_world)
+        })
+    }
+}
+
+fn empty_object_schema() -> JsonObject {
+    let mut schema = JsonObject::new();
+    schema.insert("type".into(), "object".into());
+    schema
+}
+
+pub type ToolResult = Result<CallToolResult, ToolError>;
+
+/// Why a tool gave no answer. An answer that reports a failure (`isError: true`) is an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    /// The arguments passed the schema and still make no sense: answered as `isError: true`.
+    #[error("{0}")]
+    Invalid(String),
+    /// The upstream did not do it and is likely to later: retried by the queue, counted by the
+    /// breaker. Only say so when it certainly did not act.
+    #[error("{message}")]
+    Unavailable {
+        message: String,
+        retry_after: Option<Duration>,
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// It may or may not have acted (a connection cut after the request was sent). A `once` tool
+    /// ends as `outcome_unknown`; others are retried.
+    #[error("{message}")]
+    Unknown {
+        message: String,
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// It cannot go on before the client answers these; the tool runs again with the answers.
+    #[error("waits for input")]
+    InputRequired(InputRequests),
+    /// It stopped because its cancellation token fired.
+    #[error("cancelled")]
+    Cancelled,
+    /// A JSON-RPC error that the call ends with: for upstreams and protocol fixtures.
+    #[error("{message}")]
+    Protocol { code: i32, message: String, data: Option<serde_json::Value> },
+}
+
+/// One operation that a model can call.
+#[async_trait]
+pub trait Tool: Send + Sync + 'static {
+    fn spec(&self) -> &ToolSpec;
+
+    /// Runs once. `arguments` satisfy the input schema. Cancel safety is not required: the executor
+    /// lets the future finish or drops it at the deadline.
+    async fn call(&self, arguments: JsonObject, cx: &ToolContext) -> ToolResult;
+
+    /// For `Once` tools after a crash: an intent was written and no outcome. Asks the provider what
+    /// happened; `Ok(None)` when it cannot tell, and the call ends as `outcome_unknown`.
+    async fn reconcile(
+        &self,
+        _arguments: &JsonObject,
+        _cx: &ToolContext,
+    ) -> Result<Option<CallToolResult>, ToolError> {
+        Ok(None)
+    }
+}
