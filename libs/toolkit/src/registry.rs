@@ -1,6 +1,9 @@
 //! Finding a tool by its name.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arc_swap::ArcSwap;
 
@@ -29,6 +32,8 @@ type Tools = BTreeMap<String, Arc<dyn Tool>>;
 #[derive(Clone, Default)]
 pub struct Registry {
     toolkits: Arc<ArcSwap<BTreeMap<String, Tools>>>,
+    /// Held while a new map is made, so that two toolkits that change at once both stay.
+    changing: Arc<Mutex<()>>,
 }
 
 impl Registry {
@@ -36,6 +41,7 @@ impl Registry {
     pub fn set(&self, toolkit: &dyn Toolkit) -> Result<(), DuplicateTool> {
         let tools: Tools =
             toolkit.tools().into_iter().map(|tool| (tool.spec().name.clone(), tool)).collect();
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = BTreeMap::clone(&self.toolkits.load());
         next.remove(toolkit.name());
         if let Some(tool) = tools.keys().find(|name| next.values().any(|t| t.contains_key(*name))) {
