@@ -1,1 +1,25 @@
+#![doc = include_str!("../README.md")]
 
+mod blobs;
+mod clock;
+mod dispatch;
+mod error;
+mod handler;
+mod keyring;
+mod ledger;
+mod poll;
+mod queue;
+mod subscription;
+
+pub use blobs::{BlobKey, Blobs};
+pub use clock::Clock;
+pub use dispatch::{Bus, Dispatched, dispatch, dispatch_batch};
+pub use error::{BoxError, Error, Result};
+pub use handler::{BatchHandler, Context, Effects, Failure, Handler, Rebase};
+pub use keyring::{DataKey, EncryptionContext, KeyRing};
+pub use ledger::{
+    Commit, Committed, Direction, Expect, IndexEntry, Key, Ledger, Page, Range, Record, Seen, Write,
+};
+pub use poll::{Driver, Limits};
+pub use queue::{DeadLetter, DeadLetterId, Delivery, Depth, Queue, Receipt, Settlement};
+pub use subscription::{Batching, Events, Subscription};

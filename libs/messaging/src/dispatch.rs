@@ -1,0 +1,347 @@
+//! Running a handler on a delivery and committing what it wants, in one atomic step.
+
+use std::{
+    collections::HashSet, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration,
+};
+
+use futures::FutureExt;
+use sha2::{Digest, Sha256};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+use waybill_events::{Event, Stamp};
+
+use crate::{
+    BatchHandler, Clock, Commit, Context, Delivery, Effects, Error, Failure, Handler, Ledger,
+    Queue, Rebase, Seen, Settlement, Subscription,
+};
+
+/// Version conflicts that one delivery may meet before it is retried later.
+const MAX_CONFLICTS: usize = 8;
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const MAX_RETRY: Duration = Duration::from_mins(1);
+
+/// What a driver needs: the two ports that deliveries go through, and the time.
+#[derive(Clone)]
+pub struct Bus {
+    pub ledger: Arc<dyn Ledger>,
+    pub queue: Arc<dyn Queue>,
+    pub clock: Clock,
+}
+
+/// How a delivery ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dispatched {
+    pub settlement: Settlement,
+    /// The backend settled it in the same step as the commit.
+    pub settled: bool,
+}
+
+/// Runs `handler` on one delivery: bounded in time, panics caught, conflicts re-run, effects
+/// committed with the inbox mark. Logs a failure once. The driver carries out the settlement.
+pub async fn dispatch<H: Handler>(
+    handler: &H,
+    bus: &Bus,
+    delivery: &Delivery,
+    shutdown: &CancellationToken,
+) -> Dispatched {
+    let event = &*delivery.event;
+    let span = tracing::info_span!(
+        "dispatch",
+        subscription = H::SUBSCRIPTION.name,
+        event.id = %event.id,
+        event.kind = event.kind.as_str(),
+        event.subject = %event.subject,
+        tenant.id = %event.tenant,
+        receives = delivery.receives,
+    );
+    let cx = context(bus, delivery.receives, shutdown);
+    let step = Step {
+        bus,
+        subscription: &H::SUBSCRIPTION,
+        deliveries: &[delivery],
+    };
+    async {
+        if delivery.receives > H::SUBSCRIPTION.max_receives {
+            let reason = format!("received {} times without an end", delivery.receives - 1);
+            return abandon(handler, &step, &cx, reason).await;
+        }
+        match step.run(|| handler.handle(event, &cx)).await {
+            Ok(ran) => ran.into(),
+            Err(Failure::Retry { after, source })
+                if delivery.receives < H::SUBSCRIPTION.max_receives =>
+            {
+                let after = after.unwrap_or_else(|| backoff(event, delivery.receives));
+                tracing::warn!(
+                    error = chain(&*source),
+                    retry_ms = after.as_millis(),
+                    "retry"
+                );
+                unsettled(Settlement::Retry { after })
+            }
+            Err(Failure::Retry { source, .. } | Failure::Reject { source }) => {
+                let reason = chain(&*source);
+                tracing::error!(error = reason, "dead letter");
+                abandon(handler, &step, &cx, reason).await
+            }
+        }
+    }
+    .instrument(span)
+    .await
+}
+
+/// Runs `handler` on several deliveries in one commit. Where the batch cannot be committed whole
+/// (one was seen before, one is poison), each is tried alone.
+pub async fn dispatch_batch<H: BatchHandler>(
+    handler: &H,
+    bus: &Bus,
+    deliveries: &[Delivery],
+    shutdown: &CancellationToken,
+) -> Vec<Dispatched> {
+    let span = tracing::info_span!(
+        "dispatch_batch",
+        subscription = H::SUBSCRIPTION.name,
+        events = deliveries.len()
+    );
+    async {
+        let mut ids = HashSet::new();
+        let distinct = deliveries
+            .iter()
+            .all(|delivery| ids.insert(&delivery.event.id));
+        if distinct && let Some(all) = batch(handler, bus, deliveries, shutdown).await {
+            return vec![all; deliveries.len()];
+        }
+        let mut each = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            let one = batch(handler, bus, std::slice::from_ref(delivery), shutdown).await;
+            each.push(one.unwrap_or_else(|| {
+                unsettled(Settlement::DeadLetter {
+                    reason: "cannot be handled".to_owned(),
+                })
+            }));
+        }
+        each
+    }
+    .instrument(span)
+    .await
+}
+
+/// `None`: it must be taken apart.
+async fn batch<H: BatchHandler>(
+    handler: &H,
+    bus: &Bus,
+    deliveries: &[Delivery],
+    shutdown: &CancellationToken,
+) -> Option<Dispatched> {
+    let receives = deliveries.iter().map(|d| d.receives).max().unwrap_or(1);
+    let alone = deliveries.len() == 1;
+    let refs: Vec<&Delivery> = deliveries.iter().collect();
+    let events: Vec<&Event> = deliveries.iter().map(|d| &*d.event).collect();
+    let cx = context(bus, receives, shutdown);
+    let step = Step {
+        bus,
+        subscription: &H::SUBSCRIPTION,
+        deliveries: &refs,
+    };
+    match step.run(|| handler.handle(&events, &cx)).await {
+        Ok(Ran::Seen) if !alone => None,
+        Ok(ran) => Some(ran.into()),
+        Err(Failure::Retry { after, source }) if receives < H::SUBSCRIPTION.max_receives => {
+            let after = after.unwrap_or_else(|| backoff(events[0], receives));
+            tracing::warn!(
+                error = chain(&*source),
+                retry_ms = after.as_millis(),
+                "retry"
+            );
+            Some(unsettled(Settlement::Retry { after }))
+        }
+        Err(Failure::Retry { source, .. } | Failure::Reject { source }) if alone => {
+            let reason = chain(&*source);
+            tracing::error!(error = reason, "dead letter");
+            Some(unsettled(Settlement::DeadLetter { reason }))
+        }
+        Err(_) => None,
+    }
+}
+
+/// Commits what the handler wants written before its event is put aside.
+async fn abandon<H: Handler>(
+    handler: &H,
+    step: &Step<'_>,
+    cx: &Context,
+    reason: String,
+) -> Dispatched {
+    let event = &*step.deliveries[0].event;
+    // The delivery must outlive this commit: it is still to be dead-lettered.
+    match step
+        .attempt(None, || handler.abandon(event, &reason, cx))
+        .await
+    {
+        Ok(_) => unsettled(Settlement::DeadLetter { reason }),
+        Err(Failure::Retry { source, .. } | Failure::Reject { source }) => {
+            tracing::error!(
+                error = chain(&*source),
+                "cannot abandon; trying again later"
+            );
+            unsettled(Settlement::Retry { after: MAX_RETRY })
+        }
+    }
+}
+
+/// One commit on behalf of a subscription's deliveries.
+struct Step<'a> {
+    bus: &'a Bus,
+    subscription: &'static Subscription,
+    deliveries: &'a [&'a Delivery],
+}
+
+enum Ran {
+    Committed { settled: bool },
+    Seen,
+}
+
+impl From<Ran> for Dispatched {
+    fn from(ran: Ran) -> Self {
+        let settled = matches!(ran, Ran::Committed { settled: true });
+        Self {
+            settlement: Settlement::Done,
+            settled,
+        }
+    }
+}
+
+impl Step<'_> {
+    async fn run<F>(&self, handle: impl Fn() -> F) -> Result<Ran, Failure>
+    where
+        F: Future<Output = Result<Effects, Failure>>,
+    {
+        let seen = self.deliveries.iter().map(|delivery| Seen {
+            subscription: self.subscription.name,
+            event: delivery.event.id.clone(),
+            receipt: Some(delivery.receipt.clone()),
+        });
+        self.attempt(Some(seen.collect()), handle).await
+    }
+
+    async fn attempt<F>(
+        &self,
+        seen: Option<Vec<Seen>>,
+        handle: impl Fn() -> F,
+    ) -> Result<Ran, Failure>
+    where
+        F: Future<Output = Result<Effects, Failure>>,
+    {
+        let mut effects = self.bounded(handle()).await?;
+        let mut rebase: Option<Rebase> = None;
+        for _ in 0..MAX_CONFLICTS {
+            rebase = effects.rebase.take().or(rebase);
+            match self
+                .bus
+                .ledger
+                .commit(self.commit(effects, seen.clone()))
+                .await
+            {
+                Ok(committed) => {
+                    return Ok(Ran::Committed {
+                        settled: committed.settled,
+                    });
+                }
+                Err(Error::AlreadySeen) => return Ok(Ran::Seen),
+                Err(Error::Conflict { key }) => {
+                    tracing::debug!(%key, "conflict");
+                    effects = match &rebase {
+                        Some(rebase) => rebase().await?,
+                        None => self.bounded(handle()).await?,
+                    };
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Failure::retry(format!(
+            "{MAX_CONFLICTS} conflicts in a row"
+        )))
+    }
+
+    /// The handler within its time, its panics caught.
+    async fn bounded(
+        &self,
+        handling: impl Future<Output = Result<Effects, Failure>>,
+    ) -> Result<Effects, Failure> {
+        let limit = self.subscription.timeout;
+        match timeout(limit, AssertUnwindSafe(handling).catch_unwind()).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(panic)) => Err(Failure::retry(format!(
+                "the handler panicked: {}",
+                panic_message(&*panic)
+            ))),
+            Err(_) => Err(Failure::retry(format!(
+                "the handler took over {} s",
+                limit.as_secs()
+            ))),
+        }
+    }
+
+    fn commit(&self, effects: Effects, seen: Option<Vec<Seen>>) -> Commit {
+        let cause = &*self.deliveries[0].event;
+        let stamp = Stamp {
+            service: self.subscription.name,
+            now: self.bus.clock.now(),
+            cause: cause.id.as_str(),
+            causing: Some(cause),
+            traceparent: None,
+        };
+        let events = effects.events.into_iter().enumerate();
+        Commit {
+            writes: effects.writes,
+            events: events
+                .map(|(ordinal, draft)| draft.stamp(&stamp, ordinal))
+                .collect(),
+            seen: seen.unwrap_or_default(),
+        }
+    }
+}
+
+fn context(bus: &Bus, receives: u32, shutdown: &CancellationToken) -> Context {
+    Context {
+        now: bus.clock.now(),
+        receives,
+        shutdown: shutdown.clone(),
+    }
+}
+
+fn unsettled(settlement: Settlement) -> Dispatched {
+    Dispatched {
+        settlement,
+        settled: false,
+    }
+}
+
+/// Exponential, with full jitter that the event's id decides: spread over events, and the same in
+/// every run of a simulation.
+fn backoff(event: &Event, receives: u32) -> Duration {
+    let ceiling = FIRST_RETRY
+        .saturating_mul(1 << receives.min(16))
+        .min(MAX_RETRY);
+    let digest = Sha256::new()
+        .chain_update(event.id.as_str())
+        .chain_update(receives.to_be_bytes());
+    let draw = f64::from(digest.finalize()[0]) / 255.0;
+    FIRST_RETRY.max(ceiling.mul_f64(draw))
+}
+
+/// An error and its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

@@ -1,0 +1,257 @@
+//! The driver that receives, dispatches and settles: a worker over any queue.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use backon::BackoffBuilder;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, MissedTickBehavior, interval_at, sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    BatchHandler, Bus, Delivery, Dispatched, Error, Handler, Receipt, Settlement, Subscription,
+    dispatch, dispatch_batch,
+};
+
+/// How a worker asks its queue.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How long one receive waits for a delivery.
+    pub wait: Duration,
+    /// How many deliveries one receive asks for.
+    pub max_receive: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            wait: Duration::from_secs(20),
+            max_receive: 64,
+        }
+    }
+}
+
+/// Runs handlers over a queue until it is drained.
+pub struct Driver {
+    bus: Bus,
+    limits: Limits,
+    /// No new deliveries are received.
+    stopping: CancellationToken,
+    /// Handlers are told to stop.
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Driver {
+    pub fn new(bus: Bus, limits: Limits) -> Self {
+        let (stopping, shutdown) = (CancellationToken::new(), CancellationToken::new());
+        Self {
+            bus,
+            limits,
+            stopping,
+            shutdown,
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Starts a worker for `handler`.
+    pub fn start<H: Handler>(&self, handler: Arc<H>) {
+        let worker = self.worker(&H::SUBSCRIPTION);
+        self.tasks
+            .spawn(worker.run(move |worker: Worker, deliveries, mut permits| {
+                for delivery in deliveries {
+                    let (handler, inner) = (handler.clone(), worker.clone());
+                    let permit = permits.split(1);
+                    worker.tasks.spawn(async move {
+                        let _permit = permit;
+                        inner.one(&*handler, delivery).await;
+                    });
+                }
+                std::future::ready(())
+            }));
+    }
+
+    /// Starts the worker of a batch handler: one batch at a time.
+    pub fn start_batch<H: BatchHandler>(&self, handler: Arc<H>) {
+        let worker = self.worker(&H::SUBSCRIPTION);
+        self.tasks
+            .spawn(worker.run(move |worker: Worker, deliveries, _permits| {
+                let handler = handler.clone();
+                async move { worker.batch(&*handler, deliveries).await }
+            }));
+    }
+
+    /// Stops receiving, lets running handlers finish for up to `deadline`, then drops them: their
+    /// leases run out and another worker takes over. True when all had finished.
+    pub async fn drain(self, deadline: Duration) -> bool {
+        self.stopping.cancel();
+        self.tasks.close();
+        let finished = timeout(deadline, self.tasks.wait()).await.is_ok();
+        self.shutdown.cancel();
+        finished
+    }
+
+    fn worker(&self, subscription: &'static Subscription) -> Worker {
+        Worker {
+            bus: self.bus.clone(),
+            limits: self.limits,
+            subscription,
+            stopping: self.stopping.clone(),
+            shutdown: self.shutdown.clone(),
+            tasks: self.tasks.clone(),
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Worker {
+    bus: Bus,
+    limits: Limits,
+    subscription: &'static Subscription,
+    stopping: CancellationToken,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Worker {
+    async fn run<F: Future<Output = ()>>(
+        self,
+        work: impl Fn(Self, Vec<Delivery>, OwnedSemaphorePermit) -> F,
+    ) {
+        let batching = self.subscription.batching;
+        let concurrency = self.subscription.concurrency.max(batching.max);
+        let slots = Arc::new(Semaphore::new(concurrency));
+        let mut errors = retries();
+        loop {
+            let received = tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => return,
+                received = self.receive(&slots) => received,
+            };
+            match received {
+                Ok((deliveries, permits)) => {
+                    errors = retries();
+                    if !deliveries.is_empty() {
+                        work(self.clone(), deliveries, permits).await;
+                    }
+                }
+                Err(error) => {
+                    let pause = errors.next().unwrap_or(Duration::from_secs(30));
+                    tracing::error!(
+                        subscription = self.subscription.name,
+                        error = &error as &dyn std::error::Error,
+                        retry_ms = pause.as_millis(),
+                        "cannot receive"
+                    );
+                    sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    /// As many deliveries as there are free slots, and the slots that they take.
+    async fn receive(
+        &self,
+        slots: &Arc<Semaphore>,
+    ) -> Result<(Vec<Delivery>, OwnedSemaphorePermit), Error> {
+        let first = slots.clone().acquire_owned().await;
+        let mut permits = first.expect("the semaphore is never closed");
+        let more = slots.available_permits().min(self.limits.max_receive - 1);
+        if let Ok(rest) = slots
+            .clone()
+            .try_acquire_many_owned(u32::try_from(more).unwrap_or(0))
+        {
+            permits.merge(rest);
+        }
+        let max = permits.num_permits();
+        let name = self.subscription.name;
+        let mut deliveries = self.bus.queue.receive(name, max, self.limits.wait).await?;
+        let batching = self.subscription.batching;
+        if !deliveries.is_empty() && !batching.window.is_zero() && deliveries.len() < batching.max {
+            sleep(batching.window).await;
+            let room = batching.max - deliveries.len();
+            deliveries.extend(self.bus.queue.receive(name, room, Duration::ZERO).await?);
+        }
+        Ok((deliveries, permits))
+    }
+
+    async fn one<H: Handler>(&self, handler: &H, delivery: Delivery) {
+        let receipts = [delivery.receipt.clone()];
+        let work = dispatch(handler, &self.bus, &delivery, &self.shutdown);
+        if let Some(dispatched) = self.leased(&receipts, work).await {
+            self.settle(&delivery.receipt, dispatched).await;
+        }
+    }
+
+    async fn batch<H: BatchHandler>(&self, handler: &H, deliveries: Vec<Delivery>) {
+        let receipts: Vec<Receipt> = deliveries.iter().map(|d| d.receipt.clone()).collect();
+        let work = dispatch_batch(handler, &self.bus, &deliveries, &self.shutdown);
+        for (receipt, dispatched) in receipts
+            .iter()
+            .zip(self.leased(&receipts, work).await.unwrap_or_default())
+        {
+            self.settle(receipt, dispatched).await;
+        }
+    }
+
+    /// Keeps the leases while `work` runs. `None`: they were lost or the process ends, and the work
+    /// was dropped.
+    async fn leased<T>(&self, receipts: &[Receipt], work: impl Future<Output = T>) -> Option<T> {
+        let period = self.subscription.lease / 3;
+        let mut heartbeat = interval_at(Instant::now() + period, period);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Some(done),
+                () = self.shutdown.cancelled() => return None,
+                _ = heartbeat.tick() => for receipt in receipts {
+                    match self.bus.queue.extend(receipt).await {
+                        Ok(()) => {}
+                        Err(Error::LeaseLost) => {
+                            tracing::warn!(subscription = receipt.subscription, "lease lost");
+                            return None;
+                        }
+                        Err(error) => tracing::warn!(
+                            subscription = receipt.subscription,
+                            error = &error as &dyn std::error::Error,
+                            "cannot extend a lease"
+                        ),
+                    }
+                },
+            }
+        }
+    }
+
+    /// A settlement that fails is made up by the inbox when the delivery comes again.
+    async fn settle(&self, receipt: &Receipt, dispatched: Dispatched) {
+        let Dispatched {
+            settlement,
+            settled: false,
+        } = dispatched
+        else {
+            return;
+        };
+        let done = settlement == Settlement::Done;
+        match self.bus.queue.settle(receipt, settlement).await {
+            Ok(()) => {}
+            Err(Error::LeaseLost) if done => {}
+            Err(error) => tracing::warn!(
+                subscription = receipt.subscription,
+                error = &error as &dyn std::error::Error,
+                "cannot settle a delivery"
+            ),
+        }
+    }
+}
+
+fn retries() -> backon::ExponentialBackoff {
+    backon::ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(Duration::from_secs(30))
+        .without_max_times()
+        .with_jitter()
+        .build()
+}
