@@ -1,1 +1,11 @@
+#![doc = include_str!("../README.md")]
 
+mod call;
+mod payload;
+mod repository;
+mod status;
+
+pub use call::{Call, CallState, Fenced, Intent, Outcome, Problem, Progress};
+pub use payload::{INLINE_LIMIT, Payload, digest};
+pub use repository::{CallFilter, Calls, Error, NewCall, Stored, Submitted};
+pub use status::{McpStatus, Status};

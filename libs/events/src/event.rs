@@ -61,13 +61,21 @@ pub enum Error {
     #[error("the CloudEvent has a bad identifier")]
     Id(#[from] IdError),
     #[error("the data of {kind} do not fit its schema")]
-    Data { kind: &'static str, source: serde_json::Error },
+    Data {
+        kind: &'static str,
+        source: serde_json::Error,
+    },
 }
 
 impl Draft {
     pub fn new<D: EventData>(tenant: TenantId, subject: impl Into<String>, data: &D) -> Self {
         let data = serde_json::to_value(data).expect("event data are plain structs");
-        Self { kind: D::TYPE, tenant, subject: subject.into(), data }
+        Self {
+            kind: D::TYPE,
+            tenant,
+            subject: subject.into(),
+            data,
+        }
     }
 
     /// Makes the event. The id depends only on the cause, the service and the ordinal.
@@ -76,7 +84,9 @@ impl Draft {
         Event {
             source: format!("/waybill/{}", stamp.service),
             time: stamp.now.trunc_subsecs(3),
-            correlation: stamp.causing.map_or_else(|| id.clone(), |c| c.correlation.clone()),
+            correlation: stamp
+                .causing
+                .map_or_else(|| id.clone(), |c| c.correlation.clone()),
             causation: stamp.causing.map(|c| c.id.clone()),
             traceparent: stamp
                 .traceparent
@@ -94,7 +104,10 @@ impl Draft {
 impl Event {
     /// The typed data.
     pub fn data<D: EventData>(&self) -> Result<D, Error> {
-        D::deserialize(&self.data).map_err(|source| Error::Data { kind: self.kind.as_str(), source })
+        D::deserialize(&self.data).map_err(|source| Error::Data {
+            kind: self.kind.as_str(),
+            source,
+        })
     }
 
     pub fn to_cloud_event(&self) -> cloudevents::Event {
@@ -130,7 +143,9 @@ impl Event {
             time: *event.time().ok_or(Error::Missing("time"))?,
             tenant: TenantId::parse(&required("tenantid")?)?,
             correlation: EventId::parse(&required("correlationid")?)?,
-            causation: text("causationid").map(|t| EventId::parse(&t)).transpose()?,
+            causation: text("causationid")
+                .map(|t| EventId::parse(&t))
+                .transpose()?,
             traceparent: text("traceparent"),
             data: Value::Null,
         };
@@ -181,7 +196,10 @@ mod tests {
     fn survives_the_wire() {
         let event = event();
         assert_eq!(Event::from_json(&event.to_json()).unwrap(), event);
-        assert_eq!(event.data::<ToolCallRequested>().unwrap(), ToolCallRequested::example());
+        assert_eq!(
+            event.data::<ToolCallRequested>().unwrap(),
+            ToolCallRequested::example()
+        );
     }
 
     #[test]

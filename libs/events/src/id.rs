@@ -70,11 +70,16 @@ identifier! {
 impl TenantId {
     pub fn parse(text: &str) -> Result<Self, IdError> {
         let fits = (1..=64).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if fits {
             Ok(Self(text.into()))
         } else {
-            Err(IdError { kind: "tenant id", expected: "1 to 64 of a-z, 0-9 and '-'" })
+            Err(IdError {
+                kind: "tenant id",
+                expected: "1 to 64 of a-z, 0-9 and '-'",
+            })
         }
     }
 }
@@ -93,7 +98,10 @@ impl CallId {
         if text.len() == Self::LEN && text.bytes().all(|b| ALPHABET.contains(&b)) {
             Ok(Self(text.into()))
         } else {
-            Err(IdError { kind: "call id", expected: "36 characters of lower-case base 32" })
+            Err(IdError {
+                kind: "call id",
+                expected: "36 characters of lower-case base 32",
+            })
         }
     }
 }
@@ -110,7 +118,9 @@ impl EventId {
         let digest = hash.finalize();
         let mut bits = [0u8; 16];
         bits[6..].copy_from_slice(&digest[..10]);
-        let time = cause.get(..TIME_CHARS).filter(|t| t.bytes().all(|b| ALPHABET.contains(&b)));
+        let time = cause
+            .get(..TIME_CHARS)
+            .filter(|t| t.bytes().all(|b| ALPHABET.contains(&b)));
         let mut text = time.unwrap_or("0000000000").to_owned();
         text.push_str(&encode(u128::from_be_bytes(bits), 16));
         Self(text.into())
@@ -133,7 +143,10 @@ impl EventId {
         if (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) {
             Ok(Self(text.into()))
         } else {
-            Err(IdError { kind: "event id", expected: "1 to 128 visible ASCII characters" })
+            Err(IdError {
+                kind: "event id",
+                expected: "1 to 128 visible ASCII characters",
+            })
         }
     }
 }
@@ -168,7 +181,10 @@ mod tests {
 
     #[test]
     fn derived_ids_repeat_and_keep_the_time_of_their_cause() {
-        let call = CallId::new(DateTime::from_timestamp_millis(1_700_000_000_000).unwrap(), 7);
+        let call = CallId::new(
+            DateTime::from_timestamp_millis(1_700_000_000_000).unwrap(),
+            7,
+        );
         let one = EventId::derived(call.as_str(), "ingress", 0);
         assert_eq!(one, EventId::derived(call.as_str(), "ingress", 0));
         assert_ne!(one, EventId::derived(call.as_str(), "ingress", 1));
@@ -179,7 +195,12 @@ mod tests {
 
     #[test]
     fn bad_ids_say_what_is_expected() {
-        assert!(TenantId::parse("Acme").unwrap_err().to_string().contains("a-z"));
+        assert!(
+            TenantId::parse("Acme")
+                .unwrap_err()
+                .to_string()
+                .contains("a-z")
+        );
         assert!(CallId::parse("../etc/passwd").is_err());
         assert!(EventId::parse("").is_err());
     }
