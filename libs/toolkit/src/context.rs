@@ -1,8 +1,7 @@
 //! What a running tool may ask of the executor.
 
-
-use rmcp::model::InputResponses;
-use serde::{Serialize, de::DeserializeOwned};
+use rmcp::model::{ClientCapabilities, InputResponses};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -18,12 +17,41 @@ const SIGNALS: usize = 16;
 #[derive(Debug)]
 pub enum Signal {
     /// Latest wins; the executor may skip some.
-    Progress { progress: f64, total: Option<f64>, message: Option<String> },
+    Progress {
+        progress: f64,
+        total: Option<f64>,
+        message: Option<String>,
+    },
+    /// A line for the client's log, never for ours. Kept in order, and advisory: the door passes it
+    /// on only to a client that asked for this level.
+    Log {
+        level: LogLevel,
+        logger: Option<String>,
+        data: Value,
+    },
     /// Acknowledged once it is durable.
-    Checkpoint { value: Value, saved: oneshot::Sender<()> },
+    Checkpoint {
+        value: Value,
+        saved: oneshot::Sender<()>,
+    },
 }
 
 pub type Signals = mpsc::Receiver<Signal>;
+
+/// The protocol's log levels, which are syslog's. rmcp's own type is deprecated, as logging itself
+/// is since 2026-07-28; clients of 2025-11-25 still listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    Debug,
+    Info,
+    Notice,
+    Warning,
+    Error,
+    Critical,
+    Alert,
+    Emergency,
+}
 
 /// What one attempt is given.
 #[derive(Clone, Debug)]
@@ -34,7 +62,11 @@ pub struct ToolRun {
     pub attempt: u32,
     pub deadline: Instant,
     pub checkpoint: Option<Value>,
+    /// Every answer given so far, of all rounds of asking.
     pub responses: InputResponses,
+    /// What the client declared on the request. `None`: not known, as for a client of 2025-11-25
+    /// and before, which says it once, in a session that nobody holds.
+    pub client_capabilities: Option<ClientCapabilities>,
     /// The request's W3C trace context, for outgoing requests.
     pub traceparent: Option<String>,
 }
@@ -51,7 +83,14 @@ impl ToolContext {
     /// The context and the executor's end of it.
     pub fn new(run: ToolRun, cancelled: CancellationToken) -> (Self, Signals) {
         let (signals, receiver) = mpsc::channel(SIGNALS);
-        (Self { run, cancelled, signals }, receiver)
+        (
+            Self {
+                run,
+                cancelled,
+                signals,
+            },
+            receiver,
+        )
     }
 
     pub fn call(&self) -> &CallId {
@@ -88,26 +127,54 @@ impl ToolContext {
     /// Tells the client how far it is. Never blocks; under pressure some are dropped.
     pub fn progress(&self, progress: f64, total: Option<f64>, message: Option<String>) {
         // Progress is advisory: a full channel or an executor that left loses nothing.
-        drop(self.signals.try_send(Signal::Progress { progress, total, message }));
+        drop(self.signals.try_send(Signal::Progress {
+            progress,
+            total,
+            message,
+        }));
+    }
+
+    /// Writes to the client's log. Never blocks; under pressure some are dropped.
+    pub fn log(&self, level: LogLevel, logger: Option<String>, data: Value) {
+        // Advisory, as progress is.
+        drop(self.signals.try_send(Signal::Log {
+            level,
+            logger,
+            data,
+        }));
     }
 
     /// Saves where to go on after a crash; durable when it returns true. False: the executor has
     /// gone (shutdown, or a newer attempt took over) and the tool should stop.
     pub async fn checkpoint<T: Serialize + Sync>(&self, value: &T) -> bool {
-        let Ok(value) = serde_json::to_value(value) else { return false };
+        let Ok(value) = serde_json::to_value(value) else {
+            return false;
+        };
         let (saved, wait) = oneshot::channel();
-        self.signals.send(Signal::Checkpoint { value, saved }).await.is_ok() && wait.await.is_ok()
+        self.signals
+            .send(Signal::Checkpoint { value, saved })
+            .await
+            .is_ok()
+            && wait.await.is_ok()
     }
 
     /// What the last attempt saved. `None` too when it no longer has this shape.
     pub fn last_checkpoint<T: DeserializeOwned>(&self) -> Option<T> {
-        self.run.checkpoint.clone().and_then(|value| serde_json::from_value(value).ok())
+        self.run
+            .checkpoint
+            .clone()
+            .and_then(|value| serde_json::from_value(value).ok())
     }
 
     /// The client's answer to an input request, if it was given. To ask, return
     /// [`ToolError::InputRequired`](crate::ToolError::InputRequired).
     pub fn input(&self, key: &str) -> Option<&Value> {
         self.run.responses.get(key)
+    }
+
+    /// What the client said it can be asked for, when that is known.
+    pub fn client_capabilities(&self) -> Option<&ClientCapabilities> {
+        self.run.client_capabilities.as_ref()
     }
 
     pub fn inputs(&self) -> &InputResponses {

@@ -1,14 +1,16 @@
 #![doc = include_str!("../README.md")]
 
+mod content;
 mod context;
 mod registry;
 mod tool;
 mod typed;
 
-pub use context::{Signal, Signals, ToolContext, ToolRun};
+pub use content::Content;
+pub use context::{LogLevel, Signal, Signals, ToolContext, ToolRun};
 pub use registry::{DuplicateTool, Registry, Toolkit};
 pub use rmcp::model::{
     CallToolResult, ContentBlock, InputRequest, InputRequests, InputResponses, JsonObject,
 };
-pub use tool::{Effect, Tool, ToolError, ToolResult, ToolSpec};
+pub use tool::{Effect, TaskSupport, Tool, ToolError, ToolResult, ToolSpec};
 pub use typed::{Text, TypedTool, typed};

@@ -39,12 +39,18 @@ pub struct Registry {
 impl Registry {
     /// Adds a toolkit, or replaces the tools of the one with the same name.
     pub fn set(&self, toolkit: &dyn Toolkit) -> Result<(), DuplicateTool> {
-        let tools: Tools =
-            toolkit.tools().into_iter().map(|tool| (tool.spec().name.clone(), tool)).collect();
+        let tools: Tools = toolkit
+            .tools()
+            .into_iter()
+            .map(|tool| (tool.spec().name.clone(), tool))
+            .collect();
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = BTreeMap::clone(&self.toolkits.load());
         next.remove(toolkit.name());
-        if let Some(tool) = tools.keys().find(|name| next.values().any(|t| t.contains_key(*name))) {
+        if let Some(tool) = tools
+            .keys()
+            .find(|name| next.values().any(|t| t.contains_key(*name)))
+        {
             let (toolkit, tool) = (toolkit.name().to_owned(), tool.clone());
             return Err(DuplicateTool { toolkit, tool });
         }
@@ -54,11 +60,18 @@ impl Registry {
     }
 
     pub fn get(&self, name: &str) -> Option<Arc<dyn Tool>> {
-        self.toolkits.load().values().find_map(|tools| tools.get(name).cloned())
+        self.toolkits
+            .load()
+            .values()
+            .find_map(|tools| tools.get(name).cloned())
     }
 
     /// All tools, toolkit by toolkit, in the order of their names.
     pub fn list(&self) -> Vec<Arc<dyn Tool>> {
-        self.toolkits.load().values().flat_map(|tools| tools.values().cloned()).collect()
+        self.toolkits
+            .load()
+            .values()
+            .flat_map(|tools| tools.values().cloned())
+            .collect()
     }
 }

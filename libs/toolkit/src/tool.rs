@@ -36,6 +36,20 @@ impl fmt::Display for Effect {
     }
 }
 
+/// Whether a call may be answered with a task (MCP `execution.taskSupport` of 2025-11-25; the tasks
+/// extension of 2026-07-28 leaves the choice to the server).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum TaskSupport {
+    /// Always answered in the response, whatever the client declared.
+    Forbidden,
+    /// A task when it is slow and the client speaks tasks.
+    #[default]
+    Optional,
+    /// Refused with -32021 to a client that did not declare tasks, before anything runs.
+    Required,
+}
+
 /// Everything about a tool but its code.
 #[derive(Clone, Debug)]
 pub struct ToolSpec {
@@ -48,6 +62,7 @@ pub struct ToolSpec {
     /// JSON Schema of `structuredContent`, when the tool gives one.
     pub output_schema: Option<Arc<JsonObject>>,
     pub effect: Effect,
+    pub task_support: TaskSupport,
     /// How long one attempt may run.
     pub timeout: Duration,
     /// The external system behind it; one circuit breaker per name guards it.
@@ -59,7 +74,7 @@ pub struct ToolSpec {
 }
 
 impl ToolSpec {
-    /// 60 s of time, no upstream, closed world.
+    /// 60 s of time, a task when it is slow, no upstream, closed world.
     pub fn new(name: impl Into<String>, description: impl Into<String>, effect: Effect) -> Self {
         Self {
             name: name.into(),
@@ -68,6 +83,7 @@ impl ToolSpec {
             input_schema: Arc::new(empty_object_schema()),
             output_schema: None,
             effect,
+            task_support: TaskSupport::default(),
             timeout: Duration::from_mins(1),
             upstream: None,
             open_world: false,
@@ -127,7 +143,11 @@ pub enum ToolError {
     Cancelled,
     /// A JSON-RPC error that the call ends with: for upstreams and protocol fixtures.
     #[error("{message}")]
-    Protocol { code: i32, message: String, data: Option<serde_json::Value> },
+    Protocol {
+        code: i32,
+        message: String,
+        data: Option<serde_json::Value>,
+    },
 }
 
 /// One operation that a model can call.

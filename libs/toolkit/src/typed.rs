@@ -42,7 +42,11 @@ pub fn typed<T: TypedTool>(tool: T) -> Arc<dyn Tool> {
     let output = schema_of::<T::Output>();
     let structured = output.get("type").and_then(Value::as_str) == Some("object");
     spec.output_schema = structured.then(|| Arc::new(output));
-    Arc::new(Erased { spec, structured, tool })
+    Arc::new(Erased {
+        spec,
+        structured,
+        tool,
+    })
 }
 
 struct Erased<T> {
@@ -81,7 +85,10 @@ fn schema_of<T: JsonSchema>() -> JsonObject {
     let mut settings = SchemaSettings::draft2020_12();
     settings.inline_subschemas = true;
     settings.meta_schema = None;
-    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+    let mut schema = settings
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .to_value();
     match schema.as_object_mut() {
         Some(object) => {
             object.remove("title");
