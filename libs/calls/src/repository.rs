@@ -118,7 +118,7 @@ impl Calls {
             deadline: call.deadline,
         };
         let draft = Draft::new(call.tenant.clone(), call.id.as_str(), &requested);
-        let stamp = stamp("ingress", &call, call.id.as_str(), call.created_at);
+        let stamp = stamp("ingress", &call, call.id.as_str(), None);
         let mut commit = Commit {
             writes: vec![Self::write(&call, Expect::Absent)],
             events: vec![draft.stamp(&stamp, 0)],
@@ -298,7 +298,8 @@ impl Calls {
         let Stored { call, version } = stored;
         // The version makes the ids of these events new at every change, and the same for a repeat.
         let cause = format!("{}.{version}", call.id);
-        let stamp = stamp("calls", call, &cause, call.updated_at);
+        let correlation = Self::correlation(&call.id);
+        let stamp = stamp("calls", call, &cause, Some(&correlation));
         let events = drafts.into_iter().enumerate();
         let commit = Commit {
             writes: vec![Self::write(call, Expect::Version(*version))],
@@ -358,6 +359,11 @@ impl Calls {
             Some(Outcome::Result(payload)) => self.load(payload).await,
             _ => Ok(None),
         }
+    }
+
+    /// The correlation id of every event of a call: the id of the event that began it.
+    fn correlation(call: &CallId) -> EventId {
+        EventId::derived(call.as_str(), "ingress", 0)
     }
 
     async fn accept(&self, new: NewCall) -> Result<(Call, Option<Key>), Error> {
@@ -472,19 +478,19 @@ fn span(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
 
-fn stamp<'a>(service: &'a str, call: &'a Call, cause: &'a str, now: DateTime<Utc>) -> Stamp<'a> {
+fn stamp<'a>(
+    service: &'a str,
+    call: &'a Call,
+    cause: &'a str,
+    correlation: Option<&'a EventId>,
+) -> Stamp<'a> {
+    let traceparent = call.traceparent.as_deref();
     Stamp {
         service,
-        now,
+        now: call.updated_at,
         cause,
-        causing: None,
-        traceparent: call.traceparent.as_deref(),
-    }
-}
-
-/// The correlation id of every event of a call: the id of the event that began it.
-impl Calls {
-    pub fn correlation(call: &CallId) -> EventId {
-        EventId::derived(call.as_str(), "ingress", 0)
+        correlation,
+        causation: None,
+        traceparent,
     }
 }

@@ -44,8 +44,10 @@ pub struct Stamp<'a> {
     pub now: DateTime<Utc>,
     /// Id of the cause: an event's, or the call's for the event that begins a story.
     pub cause: &'a str,
+    /// The event that began the story; `None` when this one does.
+    pub correlation: Option<&'a EventId>,
     /// The causing event, when there is one.
-    pub causing: Option<&'a Event>,
+    pub causation: Option<&'a EventId>,
     pub traceparent: Option<&'a str>,
 }
 
@@ -84,19 +86,28 @@ impl Draft {
         Event {
             source: format!("/waybill/{}", stamp.service),
             time: stamp.now.trunc_subsecs(3),
-            correlation: stamp
-                .causing
-                .map_or_else(|| id.clone(), |c| c.correlation.clone()),
-            causation: stamp.causing.map(|c| c.id.clone()),
-            traceparent: stamp
-                .traceparent
-                .map(str::to_owned)
-                .or_else(|| stamp.causing.and_then(|c| c.traceparent.clone())),
+            correlation: stamp.correlation.unwrap_or(&id).clone(),
+            causation: stamp.causation.cloned(),
+            traceparent: stamp.traceparent.map(str::to_owned),
             id,
             kind: self.kind,
             subject: self.subject,
             tenant: self.tenant,
             data: self.data,
+        }
+    }
+}
+
+impl<'a> Stamp<'a> {
+    /// For what `event` causes in `service`.
+    pub fn caused_by(event: &'a Event, service: &'a str, now: DateTime<Utc>) -> Self {
+        Self {
+            service,
+            now,
+            cause: event.id.as_str(),
+            correlation: Some(&event.correlation),
+            causation: Some(&event.id),
+            traceparent: event.traceparent.as_deref(),
         }
     }
 }
@@ -186,7 +197,8 @@ mod tests {
             service: "ingress",
             now: DateTime::from_timestamp(1_780_000_000, 123_456_789).unwrap(),
             cause: "01jzzzzzzz1234",
-            causing: None,
+            correlation: None,
+            causation: None,
             traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
         };
         Draft::new(tenant, "call", &ToolCallRequested::example()).stamp(&stamp, 0)

@@ -283,13 +283,7 @@ impl Step<'_> {
 
     fn commit(&self, effects: Effects, seen: Option<Vec<Seen>>) -> Commit {
         let cause = &*self.deliveries[0].event;
-        let stamp = Stamp {
-            service: self.subscription.name,
-            now: self.bus.clock.now(),
-            cause: cause.id.as_str(),
-            causing: Some(cause),
-            traceparent: None,
-        };
+        let stamp = Stamp::caused_by(cause, self.subscription.name, self.bus.clock.now());
         let events = effects.events.into_iter().enumerate();
         Commit {
             writes: effects.writes,
