@@ -1,0 +1,155 @@
+//! A path inside a root, and the only ways to open it.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt, OpenOptionsSyncExt};
+use cap_std::fs::{Dir, File, Metadata, OpenOptions};
+use waybill_toolkit::ToolError;
+
+use crate::{
+    entry::{Kind, shown},
+    refusal::{escapes, refuse},
+    roots::OpenRoot,
+};
+
+/// Absolute symlinks that are followed on the way to one file, like `SYMLOOP_MAX`.
+const MAX_ABSOLUTE_LINKS: usize = 8;
+
+/// A root and a normalised path below it. Every access goes through the root's directory handle,
+/// which never resolves to anything outside it, whatever changes meanwhile.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) root: Arc<OpenRoot>,
+    /// Empty for the root itself.
+    pub(crate) path: PathBuf,
+}
+
+impl Place {
+    pub(crate) fn new(root: Arc<OpenRoot>, path: PathBuf) -> Self {
+        Self { root, path }
+    }
+
+    pub(crate) fn shown(&self) -> String {
+        shown(&self.path)
+    }
+
+    pub(crate) fn open_dir(&self) -> Result<Dir, ToolError> {
+        self.reach(|root, path| {
+            let dir = root.open_dir(path)?;
+            // On some systems the handle is made without a look at the type.
+            if dir.dir_metadata()?.is_dir() {
+                Ok(dir)
+            } else {
+                Err(io::ErrorKind::NotADirectory.into())
+            }
+        })
+    }
+
+    /// Opens a regular file for reading; anything else is refused, and nothing blocks: a fifo
+    /// without a writer, a device.
+    pub(crate) fn open_file(&self) -> Result<(File, Metadata), ToolError> {
+        // A look before the open spares devices that act on being opened; the handle decides.
+        let kind = Kind::from(self.metadata()?.file_type());
+        if kind != Kind::File {
+            return Err(self.not_a_file(kind));
+        }
+        let (file, metadata) = self.reach(|root, path| {
+            let file = root.open_with(path, &reading(FollowSymlinks::Yes))?;
+            let metadata = file.metadata()?;
+            Ok((file, metadata))
+        })?;
+        match Kind::from(metadata.file_type()) {
+            Kind::File => Ok((file, metadata)),
+            kind => Err(self.not_a_file(kind)),
+        }
+    }
+
+    /// Of what the path leads to, through symlinks.
+    pub(crate) fn metadata(&self) -> Result<Metadata, ToolError> {
+        self.reach(|root, path| root.metadata(path))
+    }
+
+    /// Of the path itself, if it is a symlink.
+    pub(crate) fn symlink_metadata(&self) -> Result<Metadata, ToolError> {
+        self.reach(|root, path| root.symlink_metadata(path))
+    }
+
+    pub(crate) fn link_target(&self) -> Result<PathBuf, ToolError> {
+        self.reach(|root, path| root.read_link_contents(path))
+    }
+
+    /// Does `open` below the root's handle. The handle refuses every absolute symlink; one that
+    /// points back into the root is translated, and then opened below the handle as well.
+    fn reach<T>(&self, open: impl Fn(&Dir, &Path) -> io::Result<T>) -> Result<T, ToolError> {
+        let mut path = self.path.clone();
+        for _ in 0..MAX_ABSOLUTE_LINKS {
+            match open(&self.root.dir, here(&path)) {
+                Ok(opened) => return Ok(opened),
+                Err(error) => match self.without_absolute_link(&path) {
+                    Some(next) if escapes(&error) => path = next,
+                    _ => return Err(refuse(self, error)),
+                },
+            }
+        }
+        Err(refuse(self, io::Error::other("too many symbolic links")))
+    }
+
+    /// `path` with its first absolute symlink into this root replaced by what it points to.
+    fn without_absolute_link(&self, path: &Path) -> Option<PathBuf> {
+        let mut walked = PathBuf::new();
+        let mut parts = path.components();
+        while let Some(part) = parts.next() {
+            walked.push(part);
+            let Ok(target) = self.root.dir.read_link_contents(&walked) else {
+                continue;
+            };
+            if target.is_absolute() {
+                return Some(self.root.relative(&target)?.join(parts.as_path()));
+            }
+        }
+        None
+    }
+
+    fn not_a_file(&self, kind: Kind) -> ToolError {
+        let (path, root) = (self.shown(), &self.root.name);
+        ToolError::Invalid(match kind {
+            Kind::Directory => {
+                format!("{path:?} in root {root} is a directory: list it with files_list")
+            }
+            kind => format!(
+                "{path:?} in root {root} is not a regular file ({}): it cannot be read",
+                kind.as_str()
+            ),
+        })
+    }
+}
+
+/// The root itself has an empty path; the system calls it `.`.
+pub(crate) fn here(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        path
+    }
+}
+
+/// Opens `name` in `dir` if it is a regular file, and not a symlink to one.
+pub(crate) fn open_entry(dir: &Dir, name: &Path) -> io::Result<(File, Metadata)> {
+    let file = dir.open_with(name, &reading(FollowSymlinks::No))?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() {
+        Ok((file, metadata))
+    } else {
+        Err(io::ErrorKind::InvalidInput.into())
+    }
+}
+
+fn reading(follow: FollowSymlinks) -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).nonblock(true).follow(follow);
+    options
+}

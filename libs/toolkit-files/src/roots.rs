@@ -1,0 +1,171 @@
+//! The directories that are served, and which of them a path means.
+
+use std::{
+    io,
+    path::{Component, Path, PathBuf},
+    sync::Arc,
+};
+
+use cap_std::{ambient_authority, fs::Dir};
+use waybill_toolkit::ToolError;
+
+use crate::{Error, Root, entry::shown, place::Place};
+
+/// Longest path that is looked at, in bytes (`PATH_MAX` on Linux).
+const MAX_PATH_BYTES: usize = 4096;
+const MAX_NAME_CHARS: usize = 64;
+
+/// One root, open.
+pub(crate) struct OpenRoot {
+    pub(crate) name: String,
+    /// With its symlinks resolved.
+    pub(crate) path: PathBuf,
+    /// As it was configured, made absolute.
+    configured: PathBuf,
+    /// The only way to its files.
+    pub(crate) dir: Dir,
+}
+
+impl OpenRoot {
+    fn open(root: &Root) -> Result<Self, Error> {
+        let failed = |source: io::Error| Error::Open {
+            name: root.name.clone(),
+            path: root.path.clone(),
+            source,
+        };
+        let configured = std::path::absolute(&root.path).map_err(failed)?;
+        let path = configured.canonicalize().map_err(failed)?;
+        let dir = Dir::open_ambient_dir(&path, ambient_authority()).map_err(failed)?;
+        Ok(Self {
+            name: root.name.clone(),
+            path,
+            configured: normal(&configured),
+            dir,
+        })
+    }
+
+    /// The part of an absolute path below this root.
+    pub(crate) fn relative(&self, absolute: &Path) -> Option<PathBuf> {
+        let absolute = normal(absolute);
+        [&self.path, &self.configured]
+            .into_iter()
+            .find_map(|root| absolute.strip_prefix(root).ok())
+            .map(Path::to_owned)
+    }
+}
+
+/// All roots; the first is the default.
+pub(crate) struct Roots(Vec<Arc<OpenRoot>>);
+
+impl Roots {
+    pub(crate) fn open(roots: &[Root]) -> Result<Self, Error> {
+        if roots.is_empty() {
+            return Err(Error::NoRoots);
+        }
+        let mut open: Vec<Arc<OpenRoot>> = Vec::with_capacity(roots.len());
+        for root in roots {
+            let fits = (1..=MAX_NAME_CHARS).contains(&root.name.chars().count());
+            if !fits || root.name.contains(|c: char| c == '/' || c.is_control()) {
+                return Err(Error::Name(root.name.clone()));
+            }
+            if open.iter().any(|other| other.name == root.name) {
+                return Err(Error::Duplicate(root.name.clone()));
+            }
+            open.push(Arc::new(OpenRoot::open(root)?));
+        }
+        Ok(Self(open))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &OpenRoot> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+
+    /// Where `path` points to, by its words alone: nothing is opened yet. An absolute path picks
+    /// its root by itself.
+    pub(crate) fn place(&self, root: Option<&str>, path: &str) -> Result<Place, ToolError> {
+        if path.len() > MAX_PATH_BYTES || path.contains('\0') {
+            return Err(ToolError::Invalid(format!(
+                "path: no file can have this name (at most {MAX_PATH_BYTES} bytes, no NUL)"
+            )));
+        }
+        let named = root.map(|name| self.named(name)).transpose()?;
+        if Path::new(path).is_absolute() {
+            return self.absolute(named, Path::new(path));
+        }
+        let root = named.unwrap_or(&self.0[0]);
+        let relative = inside(Path::new(path)).ok_or_else(|| {
+            ToolError::Invalid(format!(
+                "{path:?} leads outside root {}: only files inside the roots can be read ({})",
+                root.name,
+                self.described(),
+            ))
+        })?;
+        Ok(Place::new(root.clone(), relative))
+    }
+
+    fn named(&self, name: &str) -> Result<&Arc<OpenRoot>, ToolError> {
+        self.0.iter().find(|root| root.name == name).ok_or_else(|| {
+            ToolError::Invalid(format!(
+                "there is no root {name:?}; there are: {}",
+                self.described()
+            ))
+        })
+    }
+
+    fn absolute(&self, named: Option<&Arc<OpenRoot>>, path: &Path) -> Result<Place, ToolError> {
+        let candidates = named.map_or(self.0.as_slice(), std::slice::from_ref);
+        let shortest = candidates
+            .iter()
+            .filter_map(|root| Some((root, root.relative(path)?)))
+            .min_by_key(|(_, relative)| relative.components().count());
+        match shortest {
+            Some((root, relative)) => Ok(Place::new(root.clone(), relative)),
+            None => Err(ToolError::Invalid(format!(
+                "{:?} is outside {}; give a path relative to a root ({})",
+                shown(path),
+                named.map_or_else(
+                    || "every root".to_owned(),
+                    |root| format!("root {}", root.name)
+                ),
+                self.described(),
+            ))),
+        }
+    }
+
+    fn described(&self) -> String {
+        let roots = self
+            .0
+            .iter()
+            .map(|root| format!("{} = {}", root.name, root.path.display()));
+        roots.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// An absolute path without `.` and `..`.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                normal.pop();
+            }
+            part => normal.push(part),
+        }
+    }
+    normal
+}
+
+/// A relative path without `.` and `..`; `None` when it climbs above where it starts.
+fn inside(path: &Path) -> Option<PathBuf> {
+    let mut inside = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if inside.pop() => {}
+            Component::Normal(part) => inside.push(part),
+            _ => return None,
+        }
+    }
+    Some(inside)
+}

@@ -1,0 +1,189 @@
+//! Going through the files.
+
+use std::io::{self, Read};
+
+use cap_std::fs::{File, Metadata};
+use grep::searcher::Searcher;
+use waybill_toolkit::ToolError;
+
+use super::{FileMatches, Output, Query, Show, Skipped, sink::Collected};
+use crate::{
+    entry::{Kind, count, shown},
+    job::Job,
+    place::Place,
+    walk::{Cut, Walk},
+};
+
+/// Largest file that is searched unless the caller names it, in bytes.
+const MAX_FILE_BYTES: u64 = 256 << 20;
+/// Text of one answer, in bytes.
+const MAX_TEXT_BYTES: usize = 256 * 1024;
+/// Files between two reports of progress.
+const PROGRESS_EVERY: u64 = 200;
+
+/// Searches a file, or all below a directory.
+pub(super) fn find(place: &Place, query: &Query, job: &Job) -> Result<Output, ToolError> {
+    let mut finding = Finding::new(place, query, job);
+    if place.metadata()?.is_dir() {
+        finding.tree()?;
+    } else {
+        let (file, _) = place.open_file()?;
+        finding.file(shown(&place.path), file)?;
+    }
+    Ok(finding.finish())
+}
+
+struct Finding<'a> {
+    place: &'a Place,
+    query: &'a Query,
+    job: &'a Job,
+    searcher: Searcher,
+    files: Vec<FileMatches>,
+    /// Results that may still be added.
+    room: usize,
+    text_room: usize,
+    searched: u64,
+    skipped: Skipped,
+    cut: Option<Cut>,
+}
+
+impl<'a> Finding<'a> {
+    fn new(place: &'a Place, query: &'a Query, job: &'a Job) -> Self {
+        Self {
+            place,
+            query,
+            job,
+            searcher: query.searcher(),
+            files: Vec::new(),
+            room: query.limit,
+            text_room: MAX_TEXT_BYTES,
+            searched: 0,
+            skipped: Skipped::default(),
+            cut: None,
+        }
+    }
+
+    fn tree(&mut self) -> Result<(), ToolError> {
+        let mut walk = Walk::start(self.place, self.query.ignored, self.job)?;
+        while self.cut.is_none() {
+            let Some(visit) = walk.next()? else { break };
+            let below = visit
+                .path
+                .strip_prefix(&self.place.path)
+                .unwrap_or(&visit.path);
+            if visit.kind != Kind::File || !self.query.globs.matches(below) {
+                continue;
+            }
+            match visit.open() {
+                Ok(opened) => self.sized_file(shown(&visit.path), opened)?,
+                Err(_) => self.skipped.unreadable += 1,
+            }
+            if self.searched % PROGRESS_EVERY == 0 {
+                self.report();
+            }
+        }
+        self.skipped.unreadable += walk.unreadable;
+        self.cut = self.cut.or(walk.cut);
+        Ok(())
+    }
+
+    fn report(&self) {
+        let matches: u64 = self.files.iter().map(|file| file.matches).sum();
+        let message = format!(
+            "{} searched, {}",
+            count(self.searched, "file"),
+            count(matches, "match")
+        );
+        self.job.progress(self.searched, message);
+    }
+
+    fn sized_file(&mut self, path: String, opened: (File, Metadata)) -> Result<(), ToolError> {
+        let (file, metadata) = opened;
+        if metadata.len() > MAX_FILE_BYTES {
+            self.skipped.too_large += 1;
+            return Ok(());
+        }
+        self.file(path, file)
+    }
+
+    fn file(&mut self, path: String, file: File) -> Result<(), ToolError> {
+        let room = match self.query.show {
+            Show::Lines => self.room,
+            Show::Files => 1,
+            Show::Counts => usize::MAX,
+        };
+        let mut collected = Collected::new(self.query, room, self.text_room);
+        let reader = Interruptible {
+            file,
+            job: self.job,
+        };
+        let read = self
+            .searcher
+            .search_reader(&self.query.matcher, reader, &mut collected);
+        self.job.check()?;
+        self.searched += 1;
+        if read.is_err() {
+            if self.job.out_of_time() {
+                self.cut = Some(Cut::Time);
+            } else {
+                self.skipped.unreadable += 1;
+            }
+        }
+        if collected.binary {
+            self.skipped.binary += 1;
+        } else if collected.matches > 0 {
+            self.add(path, collected);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, path: String, collected: Collected<'_>) {
+        if self.room == 0 {
+            self.cut = Some(Cut::Results);
+            return;
+        }
+        let used = if self.query.show == Show::Lines {
+            collected.lines_matched()
+        } else {
+            1
+        };
+        self.room = self.room.saturating_sub(used);
+        self.text_room = collected.text_room;
+        if collected.full && self.query.show == Show::Lines {
+            self.cut = Some(Cut::Results);
+        }
+        self.files.push(FileMatches {
+            path,
+            matches: collected.matches,
+            lines: collected.lines,
+        });
+    }
+
+    fn finish(self) -> Output {
+        Output {
+            root: self.place.root.name.clone(),
+            path: self.place.shown(),
+            matches: self.files.iter().map(|file| file.matches).sum(),
+            files: self.files,
+            files_searched: self.searched,
+            skipped: self.skipped,
+            truncated: self.cut.is_some(),
+            truncated_by: self.cut,
+        }
+    }
+}
+
+/// A file whose reading ends when the call does.
+struct Interruptible<'a> {
+    file: File,
+    job: &'a Job,
+}
+
+impl Read for Interruptible<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.job.check().is_err() || self.job.out_of_time() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.file.read(buffer)
+    }
+}
