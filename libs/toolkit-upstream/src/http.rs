@@ -1,0 +1,188 @@
+//! The HTTP client of an upstream, and what rmcp's own leaves out.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use futures::stream::BoxStream;
+use http::{HeaderName, HeaderValue};
+use rmcp::{
+    model::{ClientJsonRpcMessage, RequestId, ServerJsonRpcMessage},
+    transport::{
+        StreamableHttpClientTransport,
+        streamable_http_client::{
+            SseError, StreamableHttpClient, StreamableHttpClientTransportConfig,
+            StreamableHttpError, StreamableHttpPostResponse,
+        },
+    },
+};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls_platform_verifier::BuilderVerifierExt;
+use sse_stream::Sse;
+
+use crate::config::HttpConfig;
+
+/// To reach the server; the answer may take as long as the call's deadline allows.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A dead peer behind a silent network is noticed by this.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// The executor bounds the calls; this only must not be the narrower limit (rmcp's default is 16).
+const MAX_REQUESTS: usize = 1024;
+
+pub(crate) type HttpError = StreamableHttpError<reqwest::Error>;
+
+/// Why no client can be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    #[error("TLS cannot be set up")]
+    Tls(#[from] rustls::Error),
+    #[error("the HTTP client cannot be set up")]
+    Http(#[from] reqwest::Error),
+}
+
+/// A transport to the endpoint. Redirects are not followed and no proxy is read from the
+/// environment: the operator named the host to talk to.
+pub(crate) fn transport(
+    config: &HttpConfig,
+) -> Result<StreamableHttpClientTransport<HttpClient>, ClientError> {
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls(config.url.starts_with("https:"))?)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_keepalive(KEEPALIVE)
+        .build()?;
+    let settings = StreamableHttpClientTransportConfig::with_uri(config.url.as_str())
+        .custom_headers(config.headers.iter().cloned().collect())
+        .max_concurrent_requests(MAX_REQUESTS);
+    Ok(StreamableHttpClientTransport::with_client(
+        HttpClient(client),
+        settings,
+    ))
+}
+
+/// The platform's certificates for https. A plain endpoint trusts none, so that a machine without
+/// certificates can still serve it.
+fn tls(secure: bool) -> Result<ClientConfig, rustls::Error> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?;
+    let builder = if secure {
+        builder.with_platform_verifier()?
+    } else {
+        builder.with_root_certificates(RootCertStore::empty())
+    };
+    Ok(builder.with_no_client_auth())
+}
+
+/// `reqwest` with a wider idea of a lost session. rmcp knows the specification's 404; servers also
+/// answer 400, or an error with an id that is not the request's (`null`, `"server-error"`), which
+/// rmcp drops so that the call would hang.
+#[derive(Clone)]
+pub(crate) struct HttpClient(reqwest::Client);
+
+impl StreamableHttpClient for HttpClient {
+    type Error = reqwest::Error;
+
+    async fn post_message(
+        &self,
+        uri: Arc<str>,
+        message: ClientJsonRpcMessage,
+        session: Option<Arc<str>>,
+        auth: Option<String>,
+        headers: HashMap<HeaderName, HeaderValue>,
+    ) -> Result<StreamableHttpPostResponse, HttpError> {
+        let (id, has_session) = (request_id(&message), session.is_some());
+        let posted = self
+            .0
+            .post_message(uri, message, session, auth, headers)
+            .await;
+        understood(id, has_session, posted)
+    }
+
+    async fn post_message_with_max_sse_event_size(
+        &self,
+        uri: Arc<str>,
+        message: ClientJsonRpcMessage,
+        session: Option<Arc<str>>,
+        auth: Option<String>,
+        headers: HashMap<HeaderName, HeaderValue>,
+        max: usize,
+    ) -> Result<StreamableHttpPostResponse, HttpError> {
+        let (id, has_session) = (request_id(&message), session.is_some());
+        let posted = self
+            .0
+            .post_message_with_max_sse_event_size(uri, message, session, auth, headers, max)
+            .await;
+        understood(id, has_session, posted)
+    }
+
+    async fn delete_session(
+        &self,
+        uri: Arc<str>,
+        session: Arc<str>,
+        auth: Option<String>,
+        headers: HashMap<HeaderName, HeaderValue>,
+    ) -> Result<(), HttpError> {
+        self.0.delete_session(uri, session, auth, headers).await
+    }
+
+    async fn get_stream(
+        &self,
+        uri: Arc<str>,
+        session: Option<Arc<str>>,
+        last_event: Option<String>,
+        auth: Option<String>,
+        headers: HashMap<HeaderName, HeaderValue>,
+    ) -> Result<BoxStream<'static, Result<Sse, SseError>>, HttpError> {
+        self.0
+            .get_stream(uri, session, last_event, auth, headers)
+            .await
+    }
+
+    async fn get_stream_with_max_sse_event_size(
+        &self,
+        uri: Arc<str>,
+        session: Option<Arc<str>>,
+        last_event: Option<String>,
+        auth: Option<String>,
+        headers: HashMap<HeaderName, HeaderValue>,
+        max: usize,
+    ) -> Result<BoxStream<'static, Result<Sse, SseError>>, HttpError> {
+        self.0
+            .get_stream_with_max_sse_event_size(uri, session, last_event, auth, headers, max)
+            .await
+    }
+}
+
+fn request_id(message: &ClientJsonRpcMessage) -> Option<RequestId> {
+    match message {
+        ClientJsonRpcMessage::Request(request) => Some(request.id.clone()),
+        _ => None,
+    }
+}
+
+/// Only for requests: both forms of rejection come before the server looked at the request, so that
+/// sending it again on a new session is safe.
+fn understood(
+    request: Option<RequestId>,
+    has_session: bool,
+    posted: Result<StreamableHttpPostResponse, HttpError>,
+) -> Result<StreamableHttpPostResponse, HttpError> {
+    let Some(id) = request else { return posted };
+    match posted {
+        Ok(StreamableHttpPostResponse::Json(ServerJsonRpcMessage::Error(error), _))
+            // As text: some servers answer the number 7 with the string "7".
+            if error.id.as_ref().is_none_or(|answered| answered.to_string() != id.to_string()) =>
+        {
+            if has_session {
+                return Err(HttpError::SessionExpired);
+            }
+            let text = format!("an error without the request's id: {}", error.error.message);
+            Err(HttpError::UnexpectedServerResponse(text.into()))
+        }
+        Err(HttpError::UnexpectedServerResponse(text))
+            if has_session && text.starts_with("HTTP 400") =>
+        {
+            Err(HttpError::SessionExpired)
+        }
+        posted => posted,
+    }
+}

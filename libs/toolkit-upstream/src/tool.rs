@@ -1,0 +1,166 @@
+//! An upstream's tool as one of ours.
+
+use std::{borrow::Cow, sync::Arc};
+
+use async_trait::async_trait;
+use rmcp::model::{
+    CallToolRequest, CallToolRequestParams, CallToolResult, ClientRequest, InputRequiredResult,
+    ServerResult, Tool as RemoteTool,
+};
+use serde::{Deserialize, Serialize};
+use waybill_toolkit::{
+    Effect, InputResponses, JsonObject, Tool, ToolContext, ToolError, ToolResult, ToolSpec,
+};
+
+use crate::{call::exchange, config::Policy, outcome::nonsense, task, upstream::Upstream};
+
+/// Longest name of a tool in MCP 2026-07-28.
+const MAX_NAME: usize = 128;
+
+pub(crate) struct UpstreamTool {
+    spec: ToolSpec,
+    /// Its name at home.
+    remote: String,
+    upstream: Arc<Upstream>,
+}
+
+/// What a later attempt needs to go on where this one stopped.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(
+    tag = "waitsFor",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub(crate) enum Checkpoint {
+    /// The client's answers; the request is then sent again with them and the upstream's state.
+    Input {
+        asked: Vec<String>,
+        request_state: Option<String>,
+    },
+    /// The upstream's task; `asked` is what it wants to know.
+    Task { task_id: String, asked: Vec<String> },
+}
+
+/// Those of the client's answers that were asked for last.
+pub(crate) fn answers(cx: &ToolContext, asked: &[String]) -> InputResponses {
+    let answer = |key: &String| Some((key.clone(), cx.input(key)?.clone()));
+    asked.iter().filter_map(answer).collect()
+}
+
+impl UpstreamTool {
+    /// `Err` is the name that cannot be offered.
+    pub(crate) fn new(upstream: Arc<Upstream>, tool: RemoteTool) -> Result<Self, String> {
+        let remote = tool.name.into_owned();
+        let name = format!("{}__{remote}", upstream.name);
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if remote.is_empty() || name.len() > MAX_NAME || !name.chars().all(allowed) {
+            return Err(remote);
+        }
+        let annotations = tool.annotations.unwrap_or_default();
+        let effect = effect(&upstream.policy, &remote, &annotations);
+        let mut spec = ToolSpec::new(
+            name,
+            tool.description.map_or_else(String::new, Cow::into_owned),
+            effect,
+        );
+        spec.title = tool.title.or_else(|| annotations.title.clone());
+        spec.input_schema = tool.input_schema;
+        spec.output_schema = tool.output_schema;
+        spec.timeout = upstream.policy.timeout;
+        spec.upstream = Some(upstream.name.clone());
+        spec.open_world = annotations.open_world_hint.unwrap_or(true);
+        spec.annotations = Some(annotations);
+        Ok(Self {
+            spec,
+            remote,
+            upstream,
+        })
+    }
+
+    fn request(&self, arguments: JsonObject, cx: &ToolContext) -> ClientRequest {
+        let mut params = CallToolRequestParams::new(self.remote.clone()).with_arguments(arguments);
+        if let Some(Checkpoint::Input {
+            asked,
+            request_state,
+        }) = cx.last_checkpoint()
+        {
+            params.input_responses = Some(answers(cx, &asked)).filter(|given| !given.is_empty());
+            params.request_state = request_state;
+        }
+        ClientRequest::CallToolRequest(CallToolRequest::new(params))
+    }
+
+    async fn ask(&self, asks: InputRequiredResult, cx: &ToolContext) -> ToolError {
+        let Some(requests) = asks.input_requests.filter(|requests| !requests.is_empty()) else {
+            return nonsense(
+                &self.upstream.name,
+                "it asks for input and does not say which",
+            );
+        };
+        let asked = requests.keys().cloned().collect();
+        let request_state = asks.request_state;
+        if cx
+            .checkpoint(&Checkpoint::Input {
+                asked,
+                request_state,
+            })
+            .await
+        {
+            ToolError::InputRequired(requests)
+        } else {
+            ToolError::Cancelled
+        }
+    }
+}
+
+/// The operator's word, else the upstream's hints, else the careful assumption.
+fn effect(policy: &Policy, tool: &str, hints: &rmcp::model::ToolAnnotations) -> Effect {
+    match policy.effects.get(tool) {
+        Some(effect) => *effect,
+        None if hints.read_only_hint == Some(true) => Effect::ReadOnly,
+        None if hints.idempotent_hint == Some(true) => Effect::Idempotent,
+        None => Effect::Once,
+    }
+}
+
+#[async_trait]
+impl Tool for UpstreamTool {
+    fn spec(&self) -> &ToolSpec {
+        &self.spec
+    }
+
+    async fn call(&self, arguments: JsonObject, cx: &ToolContext) -> ToolResult {
+        if let Some(Checkpoint::Task { task_id, asked }) = cx.last_checkpoint() {
+            return task::follow(&self.upstream, task_id, asked, cx).await;
+        }
+        let session = self.upstream.session(cx).await?;
+        let request = self.request(arguments, cx);
+        match exchange(&self.upstream, &session, request, cx).await? {
+            ServerResult::CallToolResult(result) => Ok(result),
+            ServerResult::InputRequiredResult(asks) => Err(self.ask(asks, cx).await),
+            ServerResult::CreateTaskResult(created) => {
+                task::begin(&self.upstream, created.task, cx).await
+            }
+            _ => Err(nonsense(
+                &self.upstream.name,
+                "its answer is no tool result",
+            )),
+        }
+    }
+
+    /// An upstream that made a task can be asked how it ended; any other cannot.
+    async fn reconcile(
+        &self,
+        _arguments: &JsonObject,
+        cx: &ToolContext,
+    ) -> Result<Option<CallToolResult>, ToolError> {
+        match cx.last_checkpoint() {
+            Some(Checkpoint::Task { task_id, asked }) => {
+                task::follow(&self.upstream, task_id, asked, cx)
+                    .await
+                    .map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+}
