@@ -20,10 +20,10 @@ const QUEUE: usize = 4_096;
 const MAX_GROUP: usize = 1_024;
 
 /// One change: runs inside the transaction, and gives what to do once its fate is known.
-type Job = Box<dyn FnOnce(&mut Engine) -> Ran + Send>;
-type Finish = Box<dyn FnOnce(Result<(), &rusqlite::Error>) + Send>;
+pub(crate) type Job = Box<dyn FnOnce(&mut Engine) -> Ran + Send>;
+pub(crate) type Finish = Box<dyn FnOnce(Result<(), &rusqlite::Error>) + Send>;
 
-struct Ran {
+pub(crate) struct Ran {
     finish: Finish,
     /// The database failed: the transaction cannot be committed.
     broken: Option<rusqlite::Error>,

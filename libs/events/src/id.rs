@@ -68,6 +68,11 @@ identifier! {
 }
 
 impl TenantId {
+    /// Owns what belongs to no customer: ticks, breakers, refused authentications.
+    pub fn system() -> Self {
+        Self("system".into())
+    }
+
     pub fn parse(text: &str) -> Result<Self, IdError> {
         let fits = (1..=64).contains(&text.len())
             && text

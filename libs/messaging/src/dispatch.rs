@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
-use waybill_events::{Event, Stamp};
+use waybill_events::{Draft, Event, EventId, ScheduleTicked, Stamp, TenantId};
 
 use crate::{
     BatchHandler, Clock, Commit, Context, Delivery, Effects, Error, Failure, Handler, Ledger,
@@ -88,6 +88,48 @@ pub async fn dispatch<H: Handler>(
     }
     .instrument(span)
     .await
+}
+
+/// Runs a reconciler because time has passed. A tick is not on the queue: one that is lost is made
+/// up by the next, because a reconciler looks at what is.
+pub async fn tick<H: Handler>(
+    handler: &H,
+    bus: &Bus,
+    shutdown: &CancellationToken,
+) -> Result<(), Failure> {
+    let service = H::SUBSCRIPTION.name;
+    let now = bus.clock.now();
+    let cause = EventId::floor(now);
+    let data = ScheduleTicked {
+        schedule: service.to_owned(),
+    };
+    let stamp = Stamp {
+        service,
+        now,
+        cause: cause.as_str(),
+        correlation: None,
+        causation: None,
+        traceparent: None,
+    };
+    let event = Draft::new(TenantId::system(), service, &data).stamp(&stamp, 0);
+    let receipt = Receipt {
+        subscription: service,
+        handle: "tick".into(),
+    };
+    let delivery = Delivery {
+        event: Arc::new(event),
+        receives: 1,
+        receipt,
+    };
+    let cx = context(bus, 1, shutdown);
+    let step = Step {
+        bus,
+        subscription: &H::SUBSCRIPTION,
+        deliveries: &[&delivery],
+    };
+    step.attempt(None, || handler.handle(&delivery.event, &cx))
+        .await
+        .map(drop)
 }
 
 /// Runs `handler` on several deliveries in one commit. Where the batch cannot be committed whole
@@ -235,6 +277,9 @@ impl Step<'_> {
         let mut rebase: Option<Rebase> = None;
         for _ in 0..MAX_CONFLICTS {
             rebase = effects.rebase.take().or(rebase);
+            if seen.is_none() && effects.writes.is_empty() && effects.events.is_empty() {
+                return Ok(Ran::Committed { settled: false });
+            }
             match self
                 .bus
                 .ledger

@@ -13,7 +13,7 @@ mod subscription;
 
 pub use blobs::{BlobKey, Blobs};
 pub use clock::Clock;
-pub use dispatch::{Bus, Dispatched, dispatch, dispatch_batch};
+pub use dispatch::{Bus, Dispatched, dispatch, dispatch_batch, tick};
 pub use error::{BoxError, Error, Result};
 pub use handler::{BatchHandler, Context, Effects, Failure, Handler, Rebase};
 pub use keyring::{DataKey, EncryptionContext, KeyRing};

@@ -11,7 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     BatchHandler, Bus, Delivery, Dispatched, Error, Handler, Receipt, Settlement, Subscription,
-    dispatch, dispatch_batch,
+    dispatch, dispatch_batch, tick,
 };
 
 /// How a worker asks its queue.
@@ -80,6 +80,30 @@ impl Driver {
                 let handler = handler.clone();
                 async move { worker.batch(&*handler, deliveries).await }
             }));
+    }
+
+    /// Runs a reconciler every `period`, the first time at once.
+    pub fn schedule<H: Handler>(&self, handler: Arc<H>, period: Duration) {
+        let (bus, stopping) = (self.bus.clone(), self.stopping.clone());
+        self.tasks.spawn(async move {
+            let mut ticks = interval_at(Instant::now(), period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    biased;
+                    () = stopping.cancelled() => return,
+                    _ = ticks.tick() => {}
+                }
+                if let Err(failure) = tick(&*handler, &bus, &stopping).await {
+                    let subscription = H::SUBSCRIPTION.name;
+                    tracing::warn!(
+                        subscription,
+                        ?failure,
+                        "a reconciler failed; the next tick retries"
+                    );
+                }
+            }
+        });
     }
 
     /// Stops receiving, lets running handlers finish for up to `deadline`, then drops them: their

@@ -226,13 +226,11 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         // A directory that became a symlink since its name was read is not followed.
-        match visit.dir.open_dir_nofollow(&visit.name) {
-            Ok(dir) => self.enter(dir, visit.path.clone(), ignores),
-            Err(_) => {
-                self.unreadable += 1;
-                Ok(())
-            }
-        }
+        let Ok(dir) = visit.dir.open_dir_nofollow(&visit.name) else {
+            self.unreadable += 1;
+            return Ok(());
+        };
+        self.enter(dir, visit.path.clone(), ignores)
     }
 
     fn enter(&mut self, dir: Dir, path: PathBuf, above: &Ignores) -> Result<(), ToolError> {

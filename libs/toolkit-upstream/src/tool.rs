@@ -1,21 +1,26 @@
 //! An upstream's tool as one of ours.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use rmcp::model::{
-    CallToolRequest, CallToolRequestParams, CallToolResult, ClientRequest, InputRequiredResult,
-    ServerResult, Tool as RemoteTool,
+    CallToolRequest, CallToolRequestParams, CallToolResult, ClientRequest, ServerResult,
+    Tool as RemoteTool,
 };
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 use waybill_toolkit::{
-    Effect, InputResponses, JsonObject, Tool, ToolContext, ToolError, ToolResult, ToolSpec,
+    Effect, InputRequests, InputResponses, JsonObject, Tool, ToolContext, ToolError, ToolResult,
+    ToolSpec,
 };
 
 use crate::{call::exchange, config::Policy, outcome::nonsense, task, upstream::Upstream};
 
 /// Longest name of a tool in MCP 2026-07-28.
 const MAX_NAME: usize = 128;
+/// Rounds in which an upstream only wants its state back (rmcp's client allows as many).
+const MAX_ROUNDS: usize = 10;
+const ROUND_PAUSE: Duration = Duration::from_millis(200);
 
 pub(crate) struct UpstreamTool {
     spec: ToolSpec,
@@ -77,28 +82,21 @@ impl UpstreamTool {
         })
     }
 
-    fn request(&self, arguments: JsonObject, cx: &ToolContext) -> ClientRequest {
+    fn request(&self, arguments: JsonObject, resume: Resume) -> ClientRequest {
         let mut params = CallToolRequestParams::new(self.remote.clone()).with_arguments(arguments);
-        if let Some(Checkpoint::Input {
-            asked,
-            request_state,
-        }) = cx.last_checkpoint()
-        {
-            params.input_responses = Some(answers(cx, &asked)).filter(|given| !given.is_empty());
-            params.request_state = request_state;
-        }
+        params.input_responses = Some(resume.responses).filter(|given| !given.is_empty());
+        params.request_state = resume.state;
         ClientRequest::CallToolRequest(CallToolRequest::new(params))
     }
 
-    async fn ask(&self, asks: InputRequiredResult, cx: &ToolContext) -> ToolError {
-        let Some(requests) = asks.input_requests.filter(|requests| !requests.is_empty()) else {
-            return nonsense(
-                &self.upstream.name,
-                "it asks for input and does not say which",
-            );
-        };
+    /// Asks the client. What the next attempt needs is durable before.
+    async fn ask(
+        &self,
+        requests: InputRequests,
+        request_state: Option<String>,
+        cx: &ToolContext,
+    ) -> ToolError {
         let asked = requests.keys().cloned().collect();
-        let request_state = asks.request_state;
         if cx
             .checkpoint(&Checkpoint::Input {
                 asked,
@@ -111,6 +109,13 @@ impl UpstreamTool {
             ToolError::Cancelled
         }
     }
+}
+
+/// What a repeated request carries besides its arguments.
+#[derive(Default)]
+struct Resume {
+    responses: InputResponses,
+    state: Option<String>,
 }
 
 /// The operator's word, else the upstream's hints, else the careful assumption.
@@ -133,19 +138,44 @@ impl Tool for UpstreamTool {
         if let Some(Checkpoint::Task { task_id, asked }) = cx.last_checkpoint() {
             return task::follow(&self.upstream, task_id, asked, cx).await;
         }
-        let session = self.upstream.session(cx).await?;
-        let request = self.request(arguments, cx);
-        match exchange(&self.upstream, &session, request, cx).await? {
-            ServerResult::CallToolResult(result) => Ok(result),
-            ServerResult::InputRequiredResult(asks) => Err(self.ask(asks, cx).await),
-            ServerResult::CreateTaskResult(created) => {
-                task::begin(&self.upstream, created.task, cx).await
+        let mut resume = match cx.last_checkpoint() {
+            Some(Checkpoint::Input {
+                asked,
+                request_state,
+            }) => Resume {
+                responses: answers(cx, &asked),
+                state: request_state,
+            },
+            _ => Resume::default(),
+        };
+        for _ in 0..MAX_ROUNDS {
+            let session = self.upstream.session(cx).await?;
+            let request = self.request(arguments.clone(), std::mem::take(&mut resume));
+            match exchange(&self.upstream, &session, request, cx).await? {
+                ServerResult::CallToolResult(result) => return Ok(result),
+                ServerResult::CreateTaskResult(created) => {
+                    return task::begin(&self.upstream, created.task, cx).await;
+                }
+                ServerResult::InputRequiredResult(asks) => {
+                    resume.state = asks.request_state;
+                    if let Some(requests) = asks.input_requests.filter(|asked| !asked.is_empty()) {
+                        return Err(self.ask(requests, resume.state, cx).await);
+                    }
+                    // Nothing to answer: it wants to be called again with its state.
+                    sleep(ROUND_PAUSE).await;
+                }
+                _ => {
+                    return Err(nonsense(
+                        &self.upstream.name,
+                        "its answer is no tool result",
+                    ));
+                }
             }
-            _ => Err(nonsense(
-                &self.upstream.name,
-                "its answer is no tool result",
-            )),
         }
+        Err(nonsense(
+            &self.upstream.name,
+            "it wants to be called again and again",
+        ))
     }
 
     /// An upstream that made a task can be asked how it ended; any other cannot.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cap_std::fs::Metadata;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -112,21 +113,19 @@ impl TypedTool for FilesGlob {
     }
 
     fn render(output: &Output) -> String {
-        let mut text = String::new();
-        for entry in &output.found {
-            text.push_str(&entry.path);
-            text.push_str(entry.kind.mark());
-            text.push('\n');
-        }
+        let entries = output.found.iter();
+        let mut lines: Vec<String> = entries
+            .map(|entry| format!("{}{}", entry.path, entry.kind.mark()))
+            .collect();
         if output.found.is_empty() {
-            text.push_str(&format!("nothing found in {}\n", output.path));
+            lines.push(format!("nothing found in {}", output.path));
         } else {
-            text.push_str(&format!("[{}]\n", count(output.found.len() as u64, "path")));
+            lines.push(format!("[{}]", count(output.found.len() as u64, "path")));
         }
         if let Some(cut) = output.truncated_by {
-            text.push_str(&format!("[truncated; {}]\n", cut.advice()));
+            lines.push(format!("[truncated; {}]", cut.advice()));
         }
-        text
+        lines.join("\n")
     }
 }
 
@@ -168,7 +167,7 @@ fn find(place: &Place, query: &Query, job: &Job) -> Result<Output, ToolError> {
             size: metadata
                 .as_ref()
                 .filter(|_| visit.kind == Kind::File)
-                .map(|it| it.len()),
+                .map(Metadata::len),
             modified: metadata.as_ref().and_then(modified),
         });
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, Metadata};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -87,11 +87,8 @@ impl TypedTool for FilesList {
     }
 
     fn render(output: &Output) -> String {
-        let mut text = format!(
-            "{} ({})\n",
-            output.path,
-            count(output.total as u64, "entry")
-        );
+        let total = count(output.total as u64, "entry");
+        let mut lines = vec![format!("{} ({total})", output.path)];
         for Entry {
             name,
             kind,
@@ -103,13 +100,13 @@ impl TypedTool for FilesList {
             let day = modified
                 .map(|time| time.format("%F %T").to_string())
                 .unwrap_or_default();
-            text.push_str(&format!("{day:19} {size:>10} {name}{}\n", kind.mark()));
+            lines.push(format!("{day:19} {size:>10} {name}{}", kind.mark()));
         }
         if output.truncated {
             let next = output.offset + output.entries.len();
-            text.push_str(&format!("[more: continue with offset {next}]\n"));
+            lines.push(format!("[more: continue with offset {next}]"));
         }
-        text
+        lines.join("\n")
     }
 }
 
@@ -147,7 +144,7 @@ fn entry(dir: &Dir, found: &Found) -> Entry {
     let size = metadata
         .as_ref()
         .filter(|_| kind == Kind::File)
-        .map(|metadata| metadata.len());
+        .map(Metadata::len);
     Entry {
         name: found.name.to_string_lossy().into_owned(),
         kind,

@@ -64,6 +64,10 @@ pub(crate) struct Output {
 
 #[derive(Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own that the caller reads"
+)]
 struct FileContent {
     root: String,
     path: String,
@@ -281,7 +285,8 @@ fn numbered(text: &str, first: u64) -> String {
     let numbered = text.split_inclusive('\n').zip(first..);
     numbered
         .map(|(line, number)| format!("{number:>6}\t{line}"))
-        .collect()
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 fn render_file(file: &FileContent) -> String {
@@ -301,7 +306,9 @@ fn render_file(file: &FileContent) -> String {
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
-        text.push_str(&format!("[{}]\n", notes.join("; ")));
+        text += "[";
+        text += &notes.join("; ");
+        text += "]\n";
     }
     text
 }

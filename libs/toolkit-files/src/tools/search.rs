@@ -162,38 +162,38 @@ impl TypedTool for FilesSearch {
     }
 
     fn render(output: &Output) -> String {
-        let mut text: String = output.files.iter().map(render_file).collect();
-        text.push_str(&format!(
-            "[{} in {}; {} searched{}]\n",
+        let mut parts: Vec<String> = output.files.iter().map(render_file).collect();
+        parts.push(format!(
+            "[{} in {}; {} searched{}]",
             count(output.matches, "match"),
             count(output.files.len() as u64, "file"),
             count(output.files_searched, "file"),
             left_out(output.skipped),
         ));
         if let Some(cut) = output.truncated_by {
-            text.push_str(&format!("[truncated; {}]\n", cut.advice()));
+            parts.push(format!("[truncated; {}]", cut.advice()));
         }
-        text
+        parts.join("\n")
     }
 }
 
 /// Matches as ripgrep shows them under a heading: `12:` matches, `13-` is context.
 fn render_file(file: &FileMatches) -> String {
     if file.lines.is_empty() {
-        return format!("{}: {}\n", file.path, file.matches);
+        return format!("{}: {}", file.path, file.matches);
     }
-    let mut text = format!("{}\n", file.path);
+    let mut text = vec![file.path.clone()];
     let mut last = None;
     for line in &file.lines {
         if last.is_some_and(|last| line.number > last + 1) && file.lines.iter().any(is_context) {
-            text.push_str("--\n");
+            text.push("--".to_owned());
         }
         let mark = if is_context(line) { '-' } else { ':' };
-        text.push_str(&format!("{}{mark} {}\n", line.number, line.text));
+        text.push(format!("{}{mark} {}", line.number, line.text));
         last = Some(line.number);
     }
-    text.push('\n');
-    text
+    text.push(String::new());
+    text.join("\n")
 }
 
 fn is_context(line: &Line) -> bool {
@@ -214,7 +214,8 @@ fn left_out(skipped: Skipped) -> String {
     let parts = parts.into_iter().filter(|(number, _)| *number > 0);
     parts
         .map(|(number, why)| format!(", {number} {why}"))
-        .collect()
+        .collect::<Vec<_>>()
+        .concat()
 }
 
 /// A checked request.

@@ -1,6 +1,6 @@
 //! `files_stat`: what a path is.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use cap_std::fs::{Metadata, MetadataExt};
 use chrono::{DateTime, Utc};
@@ -81,21 +81,18 @@ impl TypedTool for FilesStat {
     }
 
     fn render(output: &Output) -> String {
-        let mut text = format!(
-            "{}: {}, {}",
-            output.path,
-            output.kind.as_str(),
-            human_size(output.size)
+        let mut parts = vec![output.kind.as_str().to_owned(), human_size(output.size)];
+        parts.extend(
+            output
+                .modified
+                .map(|time| format!("modified {}", time.format("%FT%TZ"))),
         );
-        if let Some(modified) = output.modified {
-            text.push_str(&format!(", modified {}", modified.format("%FT%TZ")));
-        }
-        text.push_str(&format!(", mode {}", output.mode));
+        parts.push(format!("mode {}", output.mode));
         if let Some(link) = &output.link {
             let kind = link.kind.map_or("unreadable", Kind::as_str);
-            text.push_str(&format!(", leads to {} ({kind})", link.target));
+            parts.push(format!("leads to {} ({kind})", link.target));
         }
-        text
+        format!("{}: {}", output.path, parts.join(", "))
     }
 }
 
@@ -119,7 +116,7 @@ fn stat(place: &Place) -> Result<Output, ToolError> {
 
 fn link(place: &Place) -> Result<Link, ToolError> {
     let target = place.link_target()?;
-    let target = Path::new(&target).to_string_lossy().into_owned();
+    let target = target.to_string_lossy().into_owned();
     Ok(match place.metadata() {
         Ok(metadata) => {
             let kind = Kind::from(metadata.file_type());

@@ -7,7 +7,7 @@ use std::{
 };
 
 use cap_fs_ext::DirExt;
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, Metadata};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use waybill_toolkit::{Effect, ToolContext, ToolError, ToolSpec, TypedTool};
@@ -103,7 +103,7 @@ impl TypedTool for FilesTree {
     }
 
     fn render(output: &Output) -> String {
-        let mut text = format!("{}/\n", output.path);
+        let mut lines = vec![format!("{}/", output.path)];
         for Entry {
             path,
             kind,
@@ -117,21 +117,14 @@ impl TypedTool for FilesTree {
                 .map(|size| format!(" ({})", human_size(size)))
                 .unwrap_or_default();
             let more = if *more { " ..." } else { "" };
-            text.push_str(&format!(
-                "{:1$}{name}{2}{size}{more}\n",
-                "",
-                depth * 2,
-                kind.mark()
-            ));
+            let indent = "  ".repeat(*depth);
+            lines.push(format!("{indent}{name}{}{size}{more}", kind.mark()));
         }
-        text.push_str(&format!(
-            "[{}]\n",
-            count(output.entries.len() as u64, "entry")
-        ));
+        lines.push(format!("[{}]", count(output.entries.len() as u64, "entry")));
         if let Some(cut) = output.truncated_by {
-            text.push_str(&format!("[truncated; {}]\n", cut.advice()));
+            lines.push(format!("[truncated; {}]", cut.advice()));
         }
-        text
+        lines.join("\n")
     }
 }
 
@@ -255,7 +248,7 @@ impl<'a> Growing<'a> {
         } else {
             None
         };
-        let size = metadata.map(|metadata| metadata.len());
+        let size = metadata.as_ref().map(Metadata::len);
         self.entries.push((
             path.clone(),
             Entry {

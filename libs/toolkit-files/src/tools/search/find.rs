@@ -78,7 +78,7 @@ impl<'a> Finding<'a> {
                 Ok(opened) => self.sized_file(shown(&visit.path), opened)?,
                 Err(_) => self.skipped.unreadable += 1,
             }
-            if self.searched % PROGRESS_EVERY == 0 {
+            if self.searched.is_multiple_of(PROGRESS_EVERY) {
                 self.report();
             }
         }
