@@ -13,7 +13,7 @@ use waybill_events::{Draft, Event, EventId, ScheduleTicked, Stamp, TenantId};
 
 use crate::{
     BatchHandler, Clock, Commit, Context, Delivery, Effects, Error, Failure, Handler, Ledger,
-    Queue, Rebase, Seen, Settlement, Subscription,
+    Queue, Rebase, Receipt, Seen, Settlement, Subscription,
 };
 
 /// Version conflicts that one delivery may meet before it is retried later.

@@ -1,1 +1,10 @@
+#![doc = include_str!("../README.md")]
 
+mod chain;
+mod redact;
+mod sink;
+mod trail;
+
+pub use chain::{ChainKey, Entry};
+pub use sink::AuditSink;
+pub use trail::{Error, Flaw, Trail, Verification};

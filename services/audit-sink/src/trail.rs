@@ -1,0 +1,233 @@
+//! Reading the trail, and showing that nobody changed it.
+
+use std::{fmt, sync::Arc};
+
+use serde::Serialize;
+use waybill_messaging::{Ledger, Range};
+
+use crate::{
+    chain::{ChainKey, Entry, GENESIS, Segment},
+    sink::{SEGMENTS, read_head, sort_key},
+};
+
+/// Segments read at a time.
+const PAGE: usize = 16;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot read the audit trail")]
+    Port(#[from] waybill_messaging::Error),
+    #[error("segment {segment} of the audit trail cannot be read")]
+    Unreadable {
+        segment: String,
+        source: serde_json::Error,
+    },
+}
+
+/// The trail of one ledger.
+#[derive(Clone)]
+pub struct Trail {
+    ledger: Arc<dyn Ledger>,
+    key: ChainKey,
+}
+
+/// What verification found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verification {
+    /// Entries that are sound, from the first on.
+    pub entries: u64,
+    /// Hash of the last sound entry.
+    pub head: String,
+    /// The first thing that is wrong.
+    pub flaw: Option<Flaw>,
+}
+
+/// Where the trail is not what was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum Flaw {
+    /// The entry's event or number is not what its hash was made of.
+    Edited { seq: u64 },
+    /// The entry that should follow is not there.
+    Missing { seq: u64 },
+    /// An entry stands where another belongs.
+    Misplaced { seq: u64, expected: u64 },
+    /// The entry does not continue the one before it.
+    Unchained { seq: u64 },
+    /// The segment that ends here was not signed with this ledger's key.
+    Unsigned { seq: u64 },
+    /// The segment cannot be read at all.
+    Unreadable { seq: u64 },
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Edited { seq } => write!(f, "entry {seq} was edited"),
+            Self::Missing { seq } => write!(f, "entry {seq} is missing"),
+            Self::Misplaced { seq, expected } => {
+                write!(f, "entry {seq} stands where entry {expected} belongs")
+            }
+            Self::Unchained { seq } => write!(f, "entry {seq} does not continue the one before it"),
+            Self::Unsigned { seq } => write!(f, "the signature at entry {seq} is not ours"),
+            Self::Unreadable { seq } => write!(f, "what is stored at entry {seq} cannot be read"),
+        }
+    }
+}
+
+impl Trail {
+    pub fn new(ledger: Arc<dyn Ledger>, key: ChainKey) -> Self {
+        Self { ledger, key }
+    }
+
+    /// The last `limit` entries, oldest first.
+    pub async fn tail(&self, limit: usize) -> Result<Vec<Entry>, Error> {
+        let mut newest: Vec<Entry> = Vec::new();
+        let mut range = Range::last(PAGE);
+        loop {
+            let page = self.ledger.list(SEGMENTS, range).await?;
+            for record in &page.records {
+                newest.extend(
+                    parse(&record.key.sort, &record.body)?
+                        .entries
+                        .into_iter()
+                        .rev(),
+                );
+            }
+            if newest.len() >= limit || page.next.is_none() {
+                newest.truncate(limit);
+                newest.reverse();
+                return Ok(newest);
+            }
+            range = Range::last(PAGE).after(page.next);
+        }
+    }
+
+    /// Up to `segments` segments' entries from number `from` on, and the number to go on from;
+    /// `None` at the end.
+    pub async fn export(&self, from: u64) -> Result<(Vec<Entry>, Option<u64>), Error> {
+        // The segment that holds `from` begins at or before it.
+        let before = self
+            .ledger
+            .list(SEGMENTS, Range::last(1).to(sort_key(from)))
+            .await?;
+        let begin = before
+            .records
+            .first()
+            .map_or_else(|| sort_key(from), |r| r.key.sort.to_string());
+        let page = self
+            .ledger
+            .list(SEGMENTS, Range::first(PAGE).from(begin))
+            .await?;
+        let mut entries = Vec::new();
+        for record in &page.records {
+            entries.extend(parse(&record.key.sort, &record.body)?.entries);
+        }
+        entries.retain(|entry| entry.seq >= from);
+        let next = entries.last().map(|entry| entry.seq + 1);
+        Ok((entries, next))
+    }
+
+    /// Walks the whole trail.
+    pub async fn verify(&self) -> Result<Verification, Error> {
+        let (head, _) = read_head(&*self.ledger).await?;
+        let mut walk = Walk {
+            key: &self.key,
+            seq: 0,
+            hash: GENESIS.to_owned(),
+        };
+        let mut range = Range::first(PAGE);
+        loop {
+            let page = self.ledger.list(SEGMENTS, range).await?;
+            for record in &page.records {
+                let next = walk.seq + 1;
+                let flaw = match parse(&record.key.sort, &record.body) {
+                    Ok(segment) => walk.segment(&record.key.sort, segment),
+                    Err(_) => Some(Flaw::Unreadable { seq: next }),
+                };
+                if flaw.is_some() {
+                    return Ok(walk.verdict(flaw));
+                }
+            }
+            let Some(next) = page.next else { break };
+            range = Range::first(PAGE).after(Some(next));
+        }
+        let flaw = match head {
+            Some(head) if head.seq > walk.seq => Some(Flaw::Missing { seq: walk.seq + 1 }),
+            Some(head) if (head.seq, &head.hash) != (walk.seq, &walk.hash) => {
+                Some(Flaw::Unchained { seq: head.seq })
+            }
+            Some(head) if !self.key.signed(head.seq, &head.hash, &head.signature) => {
+                Some(Flaw::Unsigned { seq: head.seq })
+            }
+            None if walk.seq > 0 => Some(Flaw::Unsigned { seq: walk.seq }),
+            _ => None,
+        };
+        Ok(walk.verdict(flaw))
+    }
+}
+
+/// The end of what is known to be sound.
+struct Walk<'a> {
+    key: &'a ChainKey,
+    seq: u64,
+    hash: String,
+}
+
+impl Walk<'_> {
+    fn segment(&mut self, sort: &str, segment: Segment) -> Option<Flaw> {
+        if sort != sort_key(self.seq + 1)
+            && segment
+                .entries
+                .first()
+                .is_some_and(|e| e.seq == self.seq + 1)
+        {
+            return Some(Flaw::Misplaced {
+                seq: self.seq + 1,
+                expected: sort.parse().unwrap_or(0),
+            });
+        }
+        for entry in segment.entries {
+            if let Some(flaw) = self.entry(&entry) {
+                return Some(flaw);
+            }
+            self.seq = entry.seq;
+            self.hash = entry.hash;
+        }
+        let signed = self.key.signed(self.seq, &self.hash, &segment.signature);
+        (!signed).then_some(Flaw::Unsigned { seq: self.seq })
+    }
+
+    fn entry(&self, entry: &Entry) -> Option<Flaw> {
+        let (seq, expected) = (entry.seq, self.seq + 1);
+        if seq != expected {
+            // In its own place but early: those between are gone. Otherwise it was moved.
+            let gone = seq > expected && entry.recomputed() == entry.hash;
+            return Some(if gone {
+                Flaw::Missing { seq: expected }
+            } else {
+                Flaw::Misplaced { seq, expected }
+            });
+        }
+        if entry.recomputed() != entry.hash {
+            return Some(Flaw::Edited { seq });
+        }
+        (entry.prev != self.hash).then_some(Flaw::Unchained { seq })
+    }
+
+    fn verdict(self, flaw: Option<Flaw>) -> Verification {
+        Verification {
+            entries: self.seq,
+            head: self.hash,
+            flaw,
+        }
+    }
+}
+
+fn parse(segment: &str, body: &[u8]) -> Result<Segment, Error> {
+    serde_json::from_slice(body).map_err(|source| Error::Unreadable {
+        segment: segment.to_owned(),
+        source,
+    })
+}
