@@ -268,6 +268,9 @@ fn matcher(input: &Input) -> Result<RegexMatcher, ToolError> {
         .case_insensitive(input.case == Case::Insensitive)
         .case_smart(input.case == Case::Smart)
         .word(input.word)
+        .multi_line(true)
+        // `$` matches before `\r\n` as well; `crlf` would also set the terminator, so it is first.
+        .crlf(true)
         .line_terminator(Some(b'\n'))
         .size_limit(MAX_REGEX_BYTES)
         .dfa_size_limit(MAX_REGEX_BYTES)

@@ -69,6 +69,8 @@ async fn options_narrow_and_widen() {
             1,
         ),
         (json!({ "pattern": r"\}$" }), 3),
+        (json!({ "pattern": "^fn" }), 3),
+        (json!({ "pattern": r"\{$" }), 1),
     ] {
         assert_eq!(
             search(&bench, arguments.clone()).await["matches"],

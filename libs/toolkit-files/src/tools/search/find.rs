@@ -131,27 +131,26 @@ impl<'a> Finding<'a> {
         }
         if collected.binary {
             self.skipped.binary += 1;
-        } else if collected.matches > 0 {
+        } else if collected.matches > 0 || collected.full {
             self.add(path, collected);
         }
         Ok(())
     }
 
     fn add(&mut self, path: String, collected: Collected<'_>) {
-        if self.room == 0 {
+        let shows_lines = self.query.show == Show::Lines;
+        if self.room == 0 || (shows_lines && collected.full) {
             self.cut = Some(Cut::Results);
+        }
+        if self.room == 0 || collected.matches == 0 {
             return;
         }
-        let used = if self.query.show == Show::Lines {
+        self.room -= if shows_lines {
             collected.lines_matched()
         } else {
             1
         };
-        self.room = self.room.saturating_sub(used);
         self.text_room = collected.text_room;
-        if collected.full && self.query.show == Show::Lines {
-            self.cut = Some(Cut::Results);
-        }
         self.files.push(FileMatches {
             path,
             matches: collected.matches,
