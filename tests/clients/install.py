@@ -48,11 +48,20 @@ def install(python: Path) -> None:
     run("npm ci", *npm, "ci", "--ignore-scripts", cwd=TOOLS, env={**os.environ, "PATH": path})
 
 
+def link() -> None:
+    """The scripts find their packages by walking up from their own folder."""
+    here = HERE / "node_modules"
+    if not here.exists():
+        here.unlink(missing_ok=True)
+        here.symlink_to(Path(os.path.relpath(TOOLS / "node_modules", HERE)))
+
+
 def main() -> None:
     done, now = TOOLS / "pins", pins()
     if not (done.is_file() and done.read_text() == now):
         install(TOOLS / "venv" / "bin" / "python")
         done.write_text(now)
+    link()
     print(TOOLS)
 
 
