@@ -18,7 +18,7 @@ async def main() -> None:
         bridge = StdioServerParameters(
             command=str(NODE),
             args=[
-                str(BRIDGE), given.url, "--allow-http", "--transport", "http-only",
+                str(BRIDGE), given.url, "--silent", "--allow-http", "--transport", "http-only",
                 "--header", "Authorization: Bearer ${KEY}",
             ],
             # It keeps what it learns about servers in its home.
