@@ -1,5 +1,8 @@
 //! The files tools as a worker calls them.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, its helpers too")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, its helpers too"
+)]
 
 mod bench;
 mod bounds;
