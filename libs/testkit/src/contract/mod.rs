@@ -76,7 +76,7 @@ pub struct Fixture {
     promptness: Duration,
     expiry: Expiry,
     /// Dropped last: a directory, a container.
-    _guard: Box<dyn Any + Send>,
+    guard: Box<dyn Any + Send>,
 }
 
 /// Who removes expired records.
@@ -102,7 +102,7 @@ impl Fixture {
             inject,
             promptness: Duration::from_secs(2),
             expiry: Expiry::Swept,
-            _guard: Box::new(()),
+            guard: Box::new(()),
         }
     }
 
@@ -122,7 +122,7 @@ impl Fixture {
     /// Drops `guard` after the backend.
     #[must_use]
     pub fn keeping(mut self, guard: impl Any + Send) -> Self {
-        self._guard = Box::new(guard);
+        self.guard = Box::new(guard);
         self
     }
 }

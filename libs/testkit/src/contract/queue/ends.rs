@@ -207,7 +207,7 @@ pub async fn depth_counts_each_state(f: Fixture) {
     let leased = f.one(ALPHA.name).await;
     counts("one leased", [4, 1, 0]).await;
     assert_eq!(f.depth(ALPHA.name).await.delayed, 0, "a lease is no delay");
-    let after = Duration::from_secs(60);
+    let after = Duration::from_mins(1);
     let delayed = f.one(ALPHA.name).await;
     f.settle(&delayed, Settlement::Retry { after }).await;
     counts("one leased, one delayed", [3, 2, 0]).await;
