@@ -3,8 +3,8 @@
 use rmcp::{
     RoleClient,
     model::{
-        ClientCapabilities, ClientRequest, ElicitationCapability, FormElicitationCapability,
-        JsonObject, RequestMetaObject, ServerResult, TASKS_EXTENSION_ID,
+        ClientCapabilities, ClientRequest, JsonObject, RequestMetaObject, ServerResult,
+        TASKS_EXTENSION_ID,
     },
     service::{PeerRequestOptions, RequestHandle},
 };
@@ -30,7 +30,7 @@ pub(crate) async fn exchange(
     request: ClientRequest,
     cx: &ToolContext,
 ) -> Result<ServerResult, ToolError> {
-    let options = options(session, cx.traceparent());
+    let options = options(session, Some(cx));
     let Ok(handle) = session
         .peer
         .send_cancellable_request(request, options)
@@ -72,24 +72,25 @@ pub(crate) async fn exchange(
     }
 }
 
-/// The trace, and for a modern server what we understand. Nothing of the client's: an upstream has
-/// credentials of its own.
-pub(crate) fn options(session: &Session, traceparent: Option<&str>) -> PeerRequestOptions {
+/// The trace, and for a modern server what we understand. Nothing else of the client's: an upstream
+/// has credentials of its own.
+pub(crate) fn options(session: &Session, cx: Option<&ToolContext>) -> PeerRequestOptions {
     let mut meta = RequestMetaObject::new();
-    if let Some(traceparent) = traceparent {
+    if let Some(traceparent) = cx.and_then(ToolContext::traceparent) {
         meta.set_traceparent(traceparent);
     }
     if session.is_modern() {
-        meta.set_client_capabilities(capabilities());
+        meta.set_client_capabilities(capabilities(cx));
     }
     PeerRequestOptions::no_options().with_meta(meta)
 }
 
-/// Tasks, and questions in a form: both are passed on to our own client.
-fn capabilities() -> ClientCapabilities {
+/// Tasks, which we follow ourselves, and questions if the client who would answer them said that it
+/// can: else the upstream may find another way.
+fn capabilities(cx: Option<&ToolContext>) -> ClientCapabilities {
     let mut capabilities = ClientCapabilities::default();
-    let form = FormElicitationCapability::new();
-    capabilities.elicitation = Some(ElicitationCapability::new().with_form(form));
+    let client = cx.and_then(ToolContext::client_capabilities);
+    capabilities.elicitation = client.and_then(|client| client.elicitation.clone());
     capabilities.extensions = Some([(TASKS_EXTENSION_ID.to_owned(), JsonObject::new())].into());
     capabilities
 }

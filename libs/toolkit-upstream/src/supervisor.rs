@@ -7,6 +7,7 @@ use std::{
 };
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use rmcp::service::ServiceError;
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -20,8 +21,12 @@ use crate::{
     config::{McpConfig, ServerConfig, Transport},
     connection::{Connection, Failure, Handshake, connect},
     outcome::is_lost,
+    session::Session,
     upstream::{Health, Link, Upstream},
 };
+
+/// A broken pipe is seen this much before the end of the process behind it, at most.
+const PROCESS_END: Duration = Duration::from_secs(1);
 
 /// How servers are run.
 #[derive(Clone, Debug)]
@@ -130,6 +135,25 @@ impl Supervisor {
     }
 }
 
+/// Why there is no list of tools.
+#[derive(Debug, thiserror::Error)]
+enum Unlisted {
+    #[error("its tools cannot be listed: {0}")]
+    Failed(ServiceError),
+    #[error("its tools were not listed in time")]
+    Late,
+}
+
+impl Unlisted {
+    /// For a process, waits first: how it ended says more, and comes within moments if it did.
+    async fn reason(self, remote: bool) -> String {
+        if !remote {
+            sleep(PROCESS_END).await;
+        }
+        self.to_string()
+    }
+}
+
 /// Why a session ended; nothing when we were told to stop.
 type Ended = Option<String>;
 
@@ -214,18 +238,24 @@ impl Keeper {
         }))
     }
 
-    /// Lists the tools, now and whenever they change, until the connection ends.
+    /// Uses a connection until it ends.
     async fn serve(&self, connection: &mut Connection) -> Ended {
         let session = connection.session.clone();
-        let listed = timeout(self.options.connect_timeout, session.tools());
-        let tools = match self.stop.run_until_cancelled(listed).await? {
-            Ok(Ok(tools)) => tools,
-            Ok(Err(error)) => return Some(format!("its tools cannot be listed: {error}")),
-            Err(_) => return Some("its tools were not listed in time".to_owned()),
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            reason = connection.ended() => Some(reason),
+            reason = self.keep_listed(&session) => Some(reason),
+        }
+    }
+
+    /// Lists the tools, now and whenever they may have changed. Returns why it cannot go on.
+    async fn keep_listed(&self, session: &Arc<Session>) -> String {
+        let mut tools = match self.list(session).await {
+            Ok(tools) => tools,
+            Err(failure) => return failure.reason(self.is_remote()).await,
         };
-        let mut tools = self.upstream.publish(tools, &self.registry);
         tracing::info!(tools, protocol = %session.info.protocol_version, "upstream is ready");
-        let remote = matches!(self.transport, Transport::Http(_));
         let refresh = self.options.refresh;
         let mut refresh = interval_at(Instant::now() + refresh, refresh);
         let mut watching = std::pin::pin!(session.watch_changes());
@@ -235,22 +265,31 @@ impl Keeper {
                 tools,
             });
             tokio::select! {
-                () = self.stop.cancelled() => return None,
-                reason = connection.ended() => return Some(reason),
                 () = &mut watching => {}
                 () = session.changed.notified() => {}
-                _ = refresh.tick(), if remote => {}
+                _ = refresh.tick(), if self.is_remote() => {}
             }
-            let listed = timeout(self.options.connect_timeout, session.tools());
-            match self.stop.run_until_cancelled(listed).await? {
-                Ok(Ok(remote)) => tools = self.upstream.publish(remote, &self.registry),
-                Ok(Err(error)) if is_lost(&error) => {
-                    return Some(format!("the connection was lost: {error}"));
+            match self.list(session).await {
+                Ok(now) => tools = now,
+                Err(Unlisted::Failed(error)) if is_lost(&error) => {
+                    return Unlisted::Failed(error).reason(self.is_remote()).await;
                 }
-                Ok(Err(error)) => tracing::warn!(%error, "its tools cannot be listed again"),
-                Err(_) => tracing::warn!("its tools were not listed again in time"),
+                Err(failure) => tracing::warn!(%failure, "the old list of tools is kept"),
             }
         }
+    }
+
+    async fn list(&self, session: &Session) -> Result<usize, Unlisted> {
+        let listed = timeout(self.options.connect_timeout, session.tools());
+        let tools = listed
+            .await
+            .map_err(|_| Unlisted::Late)?
+            .map_err(Unlisted::Failed)?;
+        Ok(self.upstream.publish(tools, &self.registry))
+    }
+
+    fn is_remote(&self) -> bool {
+        matches!(self.transport, Transport::Http(_))
     }
 
     fn link(&self) -> &watch::Sender<Link> {
