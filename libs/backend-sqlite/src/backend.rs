@@ -38,7 +38,7 @@ impl SqliteBackend {
     /// Opens `directory`/waybill.db, making both where needed, for this process alone.
     pub fn open(
         directory: &Path,
-        topology: &[&'static Subscription],
+        topology: &[Subscription],
         clock: Clock,
     ) -> Result<Self, OpenError> {
         let io = |path: &Path| {
@@ -68,7 +68,7 @@ impl SqliteBackend {
     }
 
     /// A store that ends with its last clone. Runs in the caller's place, without threads.
-    pub fn in_memory(topology: &[&'static Subscription], clock: Clock) -> Result<Self, OpenError> {
+    pub fn in_memory(topology: &[Subscription], clock: Clock) -> Result<Self, OpenError> {
         let mut connection = Connection::open_in_memory()?;
         schema::migrate(&mut connection)?;
         let recent = Arc::new(Recent::new());
@@ -96,6 +96,16 @@ impl SqliteBackend {
                 connection.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
                 Ok(())
             })
+            .await
+    }
+
+    /// Puts a body that is no event of ours into a queue, as a foreign producer would: for tests of
+    /// what happens then.
+    #[doc(hidden)]
+    pub async fn inject(&self, subscription: &'static str, body: String) -> Result<()> {
+        self.0
+            .writer
+            .run(move |engine| engine.inject(subscription, &body))
             .await
     }
 

@@ -26,7 +26,7 @@ pub(crate) struct Engine {
 
 /// A subscription of the topology and its number in the file.
 struct Known {
-    subscription: &'static Subscription,
+    subscription: Subscription,
     id: i64,
     waiters: VecDeque<Waiter>,
 }
@@ -58,7 +58,7 @@ impl Engine {
     pub(crate) fn new(
         connection: Connection,
         clock: Clock,
-        topology: &[&'static Subscription],
+        topology: &[Subscription],
     ) -> Result<Self, OpenError> {
         connection.set_prepared_statement_cache_capacity(64);
         let mut subscriptions = Vec::with_capacity(topology.len());

@@ -227,7 +227,15 @@ impl Engine {
             )?
             .query_row(params![number, self.subscriptions[at].id], |row| row.get(0))
             .optional()?;
-        let body = body.ok_or_else(unknown)?;
+        self.enqueue(at, &body.ok_or_else(unknown)?)
+    }
+
+    pub(crate) fn inject(&mut self, name: &str, body: &str) -> Outcome<()> {
+        let at = self.position(name)?;
+        self.enqueue(at, body.as_bytes())
+    }
+
+    fn enqueue(&mut self, at: usize, body: &[u8]) -> Outcome<()> {
         let now = self.now();
         self.connection
             .prepare_cached(
