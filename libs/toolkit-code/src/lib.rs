@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+mod conventions;
 mod definitions;
 mod job;
+mod kind;
 mod language;
 mod limits;
 mod manifest;

@@ -1,0 +1,173 @@
+//! A source file, read and parsed within the limits.
+
+use std::{path::Path, time::Instant};
+
+use tree_sitter::{Node, ParseOptions, Parser, Tree};
+
+use crate::{
+    job::{Stop, Watch},
+    language::{Grammar, Grammars, Language},
+    limits::{ERROR_LINES, ERROR_NODES, FILE_BYTES, PARSE_TIME, TEXT_CHARS},
+    root::{OpenRoot, Unread, check_source},
+};
+
+/// Reads and parses one file after the other.
+pub(crate) struct Sources<'a> {
+    root: &'a OpenRoot,
+    grammars: &'a Grammars,
+    watch: &'a Watch,
+    parser: Parser,
+}
+
+/// Bytes that passed the checks.
+pub(crate) struct Text(pub(crate) Vec<u8>);
+
+/// Why a file gave nothing.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    File(Unread),
+    Stop(Stop),
+    /// The answer takes no more, for this reason.
+    Full(String),
+}
+
+impl From<Unread> for Failed {
+    fn from(unread: Unread) -> Self {
+        Self::File(unread)
+    }
+}
+
+impl<'a> Sources<'a> {
+    pub(crate) fn new(root: &'a OpenRoot, grammars: &'a Grammars, watch: &'a Watch) -> Self {
+        Self {
+            root,
+            grammars,
+            watch,
+            parser: Parser::new(),
+        }
+    }
+
+    pub(crate) fn read(&self, path: &Path) -> Result<Text, Unread> {
+        let bytes = self.root.read(path, FILE_BYTES)?;
+        check_source(&bytes)?;
+        Ok(Text(bytes))
+    }
+
+    /// The syntax tree; where the syntax is broken it holds error nodes.
+    pub(crate) fn parse(&mut self, language: Language, text: &Text) -> Result<Tree, Failed> {
+        self.watch.check().map_err(Failed::Stop)?;
+        self.parser
+            .set_language(&self.grammar(language).language)
+            .expect("the grammars' ABI is supported: every one is loaded in tests");
+        let bytes = text.0.as_slice();
+        let until = Instant::now() + PARSE_TIME;
+        let mut flow = |_: &tree_sitter::ParseState| self.watch.flow(until);
+        let options = ParseOptions::new().progress_callback(&mut flow);
+        let mut rest = |at: usize, _| bytes.get(at..).unwrap_or_default();
+        let tree = self
+            .parser
+            .parse_with_options(&mut rest, None, Some(options));
+        tree.ok_or_else(|| {
+            self.parser.reset();
+            self.watch
+                .check()
+                .map_or_else(Failed::Stop, |()| Failed::File(Unread::Slow))
+        })
+    }
+
+    pub(crate) fn grammar(&self, language: Language) -> &'a Grammar {
+        self.grammars.get(language)
+    }
+
+    pub(crate) fn watch(&self) -> &'a Watch {
+        self.watch
+    }
+}
+
+impl Text {
+    pub(crate) fn lines(&self) -> usize {
+        count_lines(&self.0)
+    }
+
+    /// The line that holds this byte, trimmed and cut.
+    pub(crate) fn line_at(&self, byte: usize) -> String {
+        let start = self.line_start(byte);
+        let end = self.0[byte..]
+            .iter()
+            .position(|b| *b == b'\n')
+            .map_or(self.0.len(), |n| byte + n);
+        cut(String::from_utf8_lossy(&self.0[start..end]).trim())
+    }
+
+    /// The column of this byte in characters, from 1.
+    pub(crate) fn column(&self, byte: usize) -> usize {
+        String::from_utf8_lossy(&self.0[self.line_start(byte)..byte])
+            .chars()
+            .count()
+            + 1
+    }
+
+    pub(crate) fn of(&self, node: Node<'_>) -> String {
+        String::from_utf8_lossy(&self.0[node.byte_range()]).into_owned()
+    }
+
+    fn line_start(&self, byte: usize) -> usize {
+        self.0[..byte]
+            .iter()
+            .rposition(|b| *b == b'\n')
+            .map_or(0, |newline| newline + 1)
+    }
+}
+
+pub(crate) fn count_lines(bytes: &[u8]) -> usize {
+    let newlines = memchr::memchr_iter(b'\n', bytes).count();
+    newlines + usize::from(bytes.last().is_some_and(|last| *last != b'\n'))
+}
+
+/// A node's line, from 1.
+pub(crate) fn line_of(node: Node<'_>) -> usize {
+    node.start_position().row + 1
+}
+
+/// At most [`TEXT_CHARS`] characters.
+pub(crate) fn cut(text: &str) -> String {
+    match text.char_indices().nth(TEXT_CHARS) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+/// The first lines with broken syntax.
+pub(crate) fn broken_lines(tree: &Tree) -> Vec<usize> {
+    let mut lines = Vec::new();
+    let mut cursor = tree.walk();
+    for _ in 0..ERROR_NODES {
+        let node = cursor.node();
+        if node.is_error() || node.is_missing() {
+            let line = line_of(node);
+            if lines.last() != Some(&line) {
+                lines.push(line);
+            }
+            if lines.len() == ERROR_LINES {
+                break;
+            }
+        }
+        let inside = node.has_error() && !node.is_error() && cursor.goto_first_child();
+        if !inside && !advance(&mut cursor) {
+            break;
+        }
+    }
+    lines
+}
+
+/// To the next node that is not inside this one.
+pub(crate) fn advance(cursor: &mut tree_sitter::TreeCursor<'_>) -> bool {
+    loop {
+        if cursor.goto_next_sibling() {
+            return true;
+        }
+        if !cursor.goto_parent() {
+            return false;
+        }
+    }
+}

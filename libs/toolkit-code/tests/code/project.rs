@@ -1,0 +1,112 @@
+//! A project on disk and the toolkit over it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use waybill_events::{CallId, TenantId};
+use waybill_toolkit::{Signals, Tool, ToolContext, ToolError, ToolRun, Toolkit};
+use waybill_toolkit_code::{CodeToolkit, Root};
+
+pub(crate) struct Project {
+    folder: TempDir,
+}
+
+pub(crate) struct Answer {
+    pub(crate) text: String,
+    pub(crate) json: Value,
+}
+
+impl Project {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
+        let project = Self {
+            folder: TempDir::new().unwrap(),
+        };
+        for (path, content) in files {
+            project.file(path, content);
+        }
+        project
+    }
+
+    pub(crate) fn file(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The answer, or the message of the refusal.
+    pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Result<Answer, String> {
+        match call_in(self.path(), tool, arguments, &context().0).await {
+            Ok(answer) => Ok(answer),
+            Err(ToolError::Invalid(message)) => Err(message),
+            Err(other) => panic!("{tool} fails otherwise: {other}"),
+        }
+    }
+
+    pub(crate) async fn text(&self, tool: &str, arguments: Value) -> String {
+        self.call(tool, arguments).await.unwrap().text
+    }
+
+    /// The outline of one file, as text.
+    pub(crate) async fn outline(&self, path: &str) -> String {
+        self.text("code_outline", json!({ "path": path })).await
+    }
+}
+
+pub(crate) async fn call_in(
+    root: &Path,
+    tool: &str,
+    arguments: Value,
+    cx: &ToolContext,
+) -> Result<Answer, ToolError> {
+    let tool = tool_in(root, tool);
+    let Value::Object(arguments) = arguments else {
+        panic!("arguments are an object")
+    };
+    let result = tool.call(arguments, cx).await?;
+    let content = serde_json::to_value(&result.content).unwrap();
+    let text = content[0]["text"].as_str().unwrap().to_owned();
+    Ok(Answer {
+        text,
+        json: result.structured_content.unwrap(),
+    })
+}
+
+pub(crate) fn tool_in(root: &Path, name: &str) -> Arc<dyn Tool> {
+    let root = Root {
+        name: "project".into(),
+        path: PathBuf::from(root),
+    };
+    let tools = CodeToolkit::open(&[root]).unwrap().tools();
+    tools
+        .into_iter()
+        .find(|tool| tool.spec().name == name)
+        .unwrap()
+}
+
+pub(crate) fn context() -> (ToolContext, Signals, CancellationToken) {
+    let cancelled = CancellationToken::new();
+    let run = ToolRun {
+        call: CallId::parse(&"0".repeat(CallId::LEN)).unwrap(),
+        tenant: TenantId::parse("local").unwrap(),
+        attempt: 1,
+        deadline: Instant::now() + Duration::from_mins(1),
+        checkpoint: None,
+        client_capabilities: None,
+        responses: waybill_toolkit::InputResponses::default(),
+        traceparent: None,
+    };
+    let (cx, signals) = ToolContext::new(run, cancelled.clone());
+    (cx, signals, cancelled)
+}
