@@ -110,7 +110,8 @@ impl Shared {
         let draft = self.root.join(DRAFTS).join(name);
         // Never in the past: a draft with an old time counts as left by a crash.
         let swept_from = expires_at.max(self.clock.now());
-        let put = write_draft(&draft, body, expires_at, swept_from).and_then(|()| self.name(&draft, key));
+        let put =
+            write_draft(&draft, body, expires_at, swept_from).and_then(|()| self.name(&draft, key));
         if put.is_err() {
             // The error that is told is the first one; a draft that stays is removed by `expire`.
             fs::remove_file(&draft).ok();
@@ -255,10 +256,11 @@ fn write_draft(
 fn read_expiry(file: &mut File) -> io::Result<i64> {
     let mut header = [0; HEADER_LEN];
     let damaged = || io::Error::new(ErrorKind::InvalidData, "the header of the blob is damaged");
-    file.read_exact(&mut header).map_err(|error| match error.kind() {
-        ErrorKind::UnexpectedEof => damaged(),
-        _ => error,
-    })?;
+    file.read_exact(&mut header)
+        .map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => damaged(),
+            _ => error,
+        })?;
     match header.split_first_chunk() {
         Some((MAGIC, expiry)) => Ok(i64::from_be_bytes(
             expiry.try_into().expect("the header ends with 8 bytes"),
@@ -342,7 +344,9 @@ mod tests {
     async fn a_copy_with_other_times_keeps_its_blobs() {
         let (blobs, directory) = open();
         blobs.put(&key("a"), Bytes::new(), later()).await.unwrap();
-        let file = File::options().write(true).open(directory.path().join("blobs/acme/a"));
+        let file = File::options()
+            .write(true)
+            .open(directory.path().join("blobs/acme/a"));
         file.unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(blobs.expire(10).await.unwrap(), 0);
         assert!(blobs.get(&key("a")).await.unwrap().is_some());
@@ -361,7 +365,9 @@ mod tests {
             let got = blobs.get(&key("b")).await;
             assert!(matches!(got, Err(Error::Broken { .. })), "{got:?}");
         }
-        let file = File::options().write(true).open(directory.path().join("blobs/acme/b"));
+        let file = File::options()
+            .write(true)
+            .open(directory.path().join("blobs/acme/b"));
         file.unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(blobs.expire(10).await.unwrap(), 2);
     }
@@ -385,15 +391,14 @@ mod tests {
     async fn a_sweep_never_removes_what_was_just_put() {
         let (blobs, _directory) = open();
         let past = Clock::system().now() - TimeDelta::seconds(1);
+        let key = key("a");
         for _ in 0..200 {
-            blobs.put(&key("a"), Bytes::new(), past).await.unwrap();
-            let (put, expired) = tokio::join!(
-                blobs.put(&key("a"), Bytes::new(), later()),
-                blobs.expire(10)
-            );
+            blobs.put(&key, Bytes::new(), past).await.unwrap();
+            let putting = blobs.put(&key, Bytes::new(), later());
+            let (put, expired) = tokio::join!(putting, blobs.expire(10));
             put.unwrap();
             assert!(expired.unwrap() <= 1);
-            assert!(blobs.get(&key("a")).await.unwrap().is_some());
+            assert!(blobs.get(&key).await.unwrap().is_some());
         }
     }
 }

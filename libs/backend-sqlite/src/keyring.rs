@@ -161,7 +161,10 @@ fn create(path: &Path) -> io::Result<()> {
     let mut suffix = [0; 8];
     SysRng.try_fill_bytes(&mut *random)?;
     SysRng.try_fill_bytes(&mut suffix)?;
-    let text = Zeroizing::new(format!("{HEADER}\n{}\n", *Zeroizing::new(STANDARD.encode(*random))));
+    let text = Zeroizing::new(format!(
+        "{HEADER}\n{}\n",
+        *Zeroizing::new(STANDARD.encode(*random))
+    ));
     let draft = path.with_extension(format!("new-{:016x}", u64::from_be_bytes(suffix)));
     let written = OpenOptions::new()
         .write(true)
@@ -179,7 +182,9 @@ fn create(path: &Path) -> io::Result<()> {
     let removed = fs::remove_file(&draft);
     linked?;
     removed?;
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
     File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
@@ -215,8 +220,15 @@ mod tests {
         assert_eq!(wrapped.len(), 73);
         let second = LocalKeyRing::open(&path).unwrap();
         assert!(second.unwrap(&wrapped, &context).await.unwrap() == DataKey([7; 32]));
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "a draft was left");
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(
+            fs::read_dir(directory.path()).unwrap().count(),
+            1,
+            "a draft was left"
+        );
     }
 
     /// What was wrapped by an earlier version must open for ever.
@@ -228,7 +240,9 @@ mod tests {
         assert!(ring.unwrap(&wrapped, &context).await.unwrap() == DataKey([7; 32]));
     }
 
-    const OLD: &str = "";
+    /// Made with libsodium from nonce 0, 1, .. 23 and the key that HMAC-SHA256 gives.
+    const OLD: &str = "AQABAgMEBQYHCAkKCwwNDg8QERITFBUWF1bO4QxDOs8R4lr2zOajVT3AdBn7hoipgUkTO4gLP4C5\
+                       Wuv/JSIZDGrh+q+ZzwWwtg==";
 
     #[test]
     fn starts_at_once_agree_on_one_key() {
@@ -264,13 +278,21 @@ mod tests {
         let bare = STANDARD.encode([1; 32]);
         let bodies = ["", "\n", HEADER, &short, &bare, &"x".repeat(10_000)];
         for body in bodies {
-            let options = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+            let options = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&path);
             options.unwrap().write_all(body.as_bytes()).unwrap();
             let error = LocalKeyRing::open(&path).err().unwrap();
             assert!(matches!(error, KeyFileError::Malformed { .. }), "{error}");
             assert_eq!(fs::read_to_string(&path).unwrap(), body);
         }
         let missing = directory.path().join("no-directory").join("master-key");
-        assert!(matches!(LocalKeyRing::open(&missing), Err(KeyFileError::Io { .. })));
+        assert!(matches!(
+            LocalKeyRing::open(&missing),
+            Err(KeyFileError::Io { .. })
+        ));
     }
 }
