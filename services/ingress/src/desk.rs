@@ -1,0 +1,421 @@
+//! The desk: where a call is placed, and where its outcome is waited for. Every door (MCP, REST)
+//! goes through it.
+
+mod schemas;
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use serde_json::Value;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+use waybill_calls::{Call, CallState, Calls, Error, NewCall, Outcome, Payload, Stored, Submitted};
+use waybill_events::CallId;
+use waybill_identity::Principal;
+use waybill_messaging::Clock;
+use waybill_toolkit::{CallToolResult, Registry};
+
+pub use schemas::Violation;
+
+use schemas::Schemas;
+
+/// Longest idempotency key.
+const MAX_KEY: usize = 255;
+/// Longest part of an unknown tool's name that is repeated to the client.
+const MAX_ECHO: usize = 128;
+/// How alike a name must be to be suggested (Jaro-Winkler, 0 to 1).
+const ALIKE: f64 = 0.85;
+
+/// What one call may be.
+#[derive(Clone, Copy, Debug)]
+pub struct DeskLimits {
+    /// Size of the arguments, in bytes of text (an estimate that ignores escapes).
+    pub argument_bytes: usize,
+    /// Levels of arrays and objects in the arguments.
+    pub argument_depth: usize,
+    /// How long a call may take when the client does not say, waiting included.
+    pub deadline: Duration,
+    /// The longest that a client may ask for.
+    pub max_deadline: Duration,
+    /// How long a call is kept after its deadline.
+    pub retention: Duration,
+}
+
+impl Default for DeskLimits {
+    fn default() -> Self {
+        Self {
+            argument_bytes: 1024 * 1024,
+            argument_depth: 64,
+            deadline: Duration::from_hours(1),
+            max_deadline: Duration::from_hours(24),
+            retention: Duration::from_hours(24),
+        }
+    }
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug)]
+pub struct PlaceRequest {
+    pub tool: String,
+    /// The arguments object.
+    pub arguments: Value,
+    /// The same key, tool and arguments name the same call again.
+    pub idempotency_key: Option<String>,
+    /// Cut to [`DeskLimits::max_deadline`].
+    pub deadline: Option<Duration>,
+    /// W3C `traceparent`; a new trace begins where there is none or a broken one.
+    pub traceparent: Option<String>,
+    /// MCP `ClientCapabilities`, when the client told them.
+    pub client_capabilities: Option<Value>,
+}
+
+/// Why a call is not placed.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("there is no tool {tool}{}", suggestion(nearest.as_deref()))]
+    UnknownTool {
+        tool: String,
+        nearest: Option<String>,
+    },
+    /// The arguments do not fit the tool's schema.
+    #[error("the arguments of {tool} are not valid: {}", Listed(violations))]
+    Invalid {
+        tool: String,
+        violations: Vec<Violation>,
+    },
+    #[error("the arguments are nested deeper than {limit} levels")]
+    TooDeep { limit: usize },
+    #[error("the arguments are larger than {limit} bytes")]
+    TooLarge { limit: usize },
+    #[error("an idempotency key has 1 to {MAX_KEY} visible ASCII characters")]
+    IdempotencyKey,
+    /// Ours or an upstream's mistake, not the client's.
+    #[error("the input schema of {tool} cannot be used")]
+    Schema {
+        tool: String,
+        #[source]
+        source: Box<jsonschema::ValidationError<'static>>,
+    },
+    #[error(transparent)]
+    Calls(#[from] Error),
+    #[error("the service is shutting down")]
+    Closing,
+}
+
+/// Source of the 128 random bits of an id.
+pub type Randomness = Arc<dyn Fn() -> u128 + Send + Sync>;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Desk(Arc<Inner>);
+
+struct Inner {
+    calls: Calls,
+    registry: Registry,
+    clock: Clock,
+    limits: DeskLimits,
+    random: Randomness,
+    schemas: Schemas,
+    /// Commits that must end although their client has left.
+    submissions: TaskTracker,
+}
+
+impl Desk {
+    /// Ids come from the thread's cryptographic generator, which the system seeds.
+    pub fn new(calls: Calls, registry: Registry, clock: Clock, limits: DeskLimits) -> Self {
+        Self::with_randomness(
+            calls,
+            registry,
+            clock,
+            limits,
+            Arc::new(rand::random::<u128>),
+        )
+    }
+
+    /// For the simulation, where every id is drawn from a seed.
+    pub fn with_randomness(
+        calls: Calls,
+        registry: Registry,
+        clock: Clock,
+        limits: DeskLimits,
+        random: Randomness,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            calls,
+            registry,
+            clock,
+            limits,
+            random,
+            schemas: Schemas::default(),
+            submissions: TaskTracker::new(),
+        }))
+    }
+
+    pub fn calls(&self) -> &Calls {
+        &self.0.calls
+    }
+
+    pub fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// Checks and commits a call. The commit goes on when this future is dropped: a client that
+    /// leaves takes nothing with it.
+    pub async fn place(
+        &self,
+        principal: &Principal,
+        request: PlaceRequest,
+    ) -> Result<Submitted, Refusal> {
+        let new = self.check(principal, request)?;
+        let calls = self.0.calls.clone();
+        let submission = self
+            .0
+            .submissions
+            .spawn(async move { calls.submit(new).await });
+        match submission.await {
+            Ok(submitted) => Ok(submitted?),
+            Err(_) => Err(Refusal::Closing),
+        }
+    }
+
+    /// Waits for commits that are under way. For shutdown.
+    pub async fn drain(&self) {
+        self.0.submissions.close();
+        self.0.submissions.wait().await;
+    }
+
+    /// A call of the principal's tenant. Another tenant's id is as unknown as one that never was.
+    pub async fn find(&self, principal: &Principal, id: &str) -> Result<Stored, Error> {
+        let id = CallId::parse(id).map_err(|_| Error::Unknown)?;
+        self.0.calls.get(&principal.tenant, &id).await
+    }
+
+    /// Asks for a call's end. One that has ended stays as it is.
+    pub async fn cancel(&self, principal: &Principal, id: &CallId) -> Result<Stored, Error> {
+        let calls = &self.0.calls;
+        calls.cancel(&principal.tenant, id, &principal.key_id).await
+    }
+
+    /// Gives a waiting call its answers. One that has ended stays as it is.
+    pub async fn answer(
+        &self,
+        principal: &Principal,
+        id: &CallId,
+        responses: BTreeMap<String, Value>,
+    ) -> Result<Stored, Error> {
+        let (calls, tenant) = (&self.0.calls, &principal.tenant);
+        match calls.answer(tenant, id, &principal.key_id, responses).await {
+            Err(Error::Fenced(_)) => calls.get(tenant, id).await,
+            other => other,
+        }
+    }
+
+    /// The next version of a call, or `None` when there was none before `until`.
+    pub async fn next(&self, stored: &Stored, until: Instant) -> Result<Option<Stored>, Error> {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(None);
+        }
+        self.0.calls.changed(stored, left).await
+    }
+
+    /// The call when it has ended, waits for its client, or `wait` has passed.
+    pub async fn outcome(&self, mut stored: Stored, wait: Duration) -> Result<Stored, Error> {
+        let until = Instant::now() + wait;
+        while !settled(&stored.call) {
+            match self.next(&stored, until).await? {
+                Some(newer) => stored = newer,
+                None => break,
+            }
+        }
+        Ok(stored)
+    }
+
+    /// The tool's answer. `None`: the call did not complete, or its result has been forgotten.
+    pub async fn result(&self, call: &Call) -> Result<Option<CallToolResult>, Error> {
+        match &call.outcome {
+            Some(Outcome::Result(Payload::Inline(json))) => serde_json::from_str(json.get())
+                .map(Some)
+                .map_err(Error::Corrupt),
+            Some(Outcome::Result(payload)) => match self.0.calls.load(payload).await? {
+                Some(value) => serde_json::from_value(value)
+                    .map(Some)
+                    .map_err(Error::Corrupt),
+                None => Ok(None),
+            },
+            _ => Ok(None),
+        }
+    }
+
+    fn check(&self, principal: &Principal, request: PlaceRequest) -> Result<NewCall, Refusal> {
+        let Inner {
+            registry,
+            clock,
+            limits,
+            random,
+            schemas,
+            ..
+        } = &*self.0;
+        let Some(tool) = registry.get(&request.tool) else {
+            return Err(self.unknown(&request.tool));
+        };
+        let spec = tool.spec();
+        measure(&request.arguments, limits)?;
+        if !request.idempotency_key.as_deref().is_none_or(fits) {
+            return Err(Refusal::IdempotencyKey);
+        }
+        schemas.check(spec, &request.arguments)?;
+        let deadline = request.deadline.unwrap_or(limits.deadline);
+        let traceparent = request
+            .traceparent
+            .filter(|text| is_traceparent(text))
+            .unwrap_or_else(|| traceparent(random()));
+        Ok(NewCall {
+            id: CallId::new(clock.now(), random()),
+            tenant: principal.tenant.clone(),
+            principal: principal.key_id.clone(),
+            tool: request.tool,
+            effect: spec.effect.as_str(),
+            arguments: request.arguments,
+            deadline: deadline.min(limits.max_deadline),
+            retention: limits.retention,
+            idempotency_key: request.idempotency_key,
+            traceparent: Some(traceparent),
+            client_capabilities: request.client_capabilities,
+        })
+    }
+
+    fn unknown(&self, tool: &str) -> Refusal {
+        let likeness = |name: &str| strsim::jaro_winkler(name, tool);
+        let nearest = self
+            .0
+            .registry
+            .list()
+            .iter()
+            .map(|tool| tool.spec().name.clone())
+            .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+            .filter(|name| likeness(name) >= ALIKE);
+        let tool = tool.chars().take(MAX_ECHO).collect();
+        Refusal::UnknownTool { tool, nearest }
+    }
+}
+
+/// Nothing will change unless a client acts, or ever.
+pub fn settled(call: &Call) -> bool {
+    call.state.is_terminal() || call.state == CallState::WaitingInput
+}
+
+struct Listed<'a>(&'a [Violation]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, violation) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{violation}")?;
+        }
+        Ok(())
+    }
+}
+
+fn suggestion(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |name| format!("; did you mean {name}?"))
+}
+
+fn fits(key: &str) -> bool {
+    (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn measure(arguments: &Value, limits: &DeskLimits) -> Result<(), Refusal> {
+    fn walk(value: &Value, depth: usize, bytes: &mut usize) -> bool {
+        let (size, fits) = match value {
+            Value::Array(items) => {
+                let fits = depth > 0 && items.iter().all(|item| walk(item, depth - 1, bytes));
+                (2, fits)
+            }
+            Value::Object(entries) => {
+                let fits = depth > 0 && entries.values().all(|item| walk(item, depth - 1, bytes));
+                (entries.keys().map(|key| key.len() + 4).sum(), fits)
+            }
+            Value::String(text) => (text.len() + 2, true),
+            Value::Null | Value::Bool(_) | Value::Number(_) => (4, true),
+        };
+        *bytes = bytes.saturating_add(size);
+        fits
+    }
+    let mut bytes = 0;
+    if !walk(arguments, limits.argument_depth, &mut bytes) {
+        let limit = limits.argument_depth;
+        return Err(Refusal::TooDeep { limit });
+    }
+    if bytes > limits.argument_bytes {
+        let limit = limits.argument_bytes;
+        return Err(Refusal::TooLarge { limit });
+    }
+    Ok(())
+}
+
+/// W3C Trace Context, version 00: `00-TRACE-SPAN-FLAGS`, in lower-case hex, neither id zero.
+fn is_traceparent(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let hex = |text: &str, len: usize| {
+        text.len() == len
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let named = |text: &str, len: usize| hex(text, len) && text.bytes().any(|b| b != b'0');
+    matches!(parts[..], ["00", trace, span, flags]
+        if named(trace, 32) && named(span, 16) && hex(flags, 2))
+}
+
+fn traceparent(random: u128) -> String {
+    let trace = random | 1;
+    let span = u64::try_from(trace >> 64).unwrap_or(1) ^ u64::MAX | 1;
+    format!("00-{trace:032x}-{span:016x}-01")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_broken_traceparent_is_replaced_by_a_good_one() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert!(is_traceparent(good));
+        for broken in [
+            "",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        ] {
+            assert!(!is_traceparent(broken), "{broken}");
+        }
+        for random in [0, 1, u128::MAX, 1 << 100] {
+            assert!(is_traceparent(&traceparent(random)), "{random}");
+        }
+    }
+
+    #[test]
+    fn depth_and_size_are_limited() {
+        let limits = DeskLimits {
+            argument_depth: 3,
+            argument_bytes: 40,
+            ..DeskLimits::default()
+        };
+        let fits = |value: Value| measure(&value, &limits);
+        assert!(fits(json!({"a": {"b": [1]}})).is_ok());
+        assert!(matches!(
+            fits(json!({"a": {"b": [[1]]}})),
+            Err(Refusal::TooDeep { limit: 3 })
+        ));
+        assert!(matches!(
+            fits(json!({"a": "x".repeat(40)})),
+            Err(Refusal::TooLarge { limit: 40 })
+        ));
+    }
+}

@@ -1,0 +1,249 @@
+//! `tools/call`: place, wait a bounded time, answer.
+
+use std::collections::BTreeMap;
+
+use rmcp::{
+    Peer, RoleServer,
+    model::{
+        CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorCode,
+        ErrorData, InputRequest, InputRequiredResult, InputResponses, ProgressNotificationParam,
+        ProgressToken, TASKS_EXTENSION_ID,
+    },
+    service::RequestContext,
+};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use waybill_calls::{Call, CallState, Stored};
+use waybill_toolkit::TaskSupport;
+
+use super::{asked::Asked, errors, outcome, own, server::Server, ticket};
+use crate::desk::{PlaceRequest, Refusal};
+
+/// A call that was placed, or the tool error that says why it was not.
+pub(super) enum Placed {
+    Call(Box<Stored>),
+    Refused(CallToolResult),
+}
+
+type Cx = RequestContext<RoleServer>;
+
+pub(super) async fn call(
+    server: &Server,
+    params: CallToolRequestParams,
+    cx: &Cx,
+) -> Result<CallToolResponse, ErrorData> {
+    let asked = Asked::read(cx, &server.settings)?;
+    let arguments = params.arguments.unwrap_or_default();
+    if let Some(tool) = own::named(&params.name) {
+        return own::run(server, &asked, tool, arguments)
+            .await
+            .map(Into::into);
+    }
+    let answers = answers(params.input_responses)?;
+    let tool = params.name;
+    let Some(sealed) = params.request_state else {
+        let placed = place(server, &asked, &tool, Value::Object(arguments)).await?;
+        return match placed {
+            Placed::Call(stored) => wait(server, &asked, cx, *stored, answers).await,
+            Placed::Refused(result) => Ok(result.into()),
+        };
+    };
+    let id = server.tickets.open(&asked.principal, &tool, &sealed)?;
+    let found = server.desk.answer(&asked.principal, &id, answers).await;
+    // A call that was forgotten makes its ticket as good as expired.
+    let stored = found.map_err(|error| match error {
+        waybill_calls::Error::Unknown => ticket::invalid(),
+        other => errors::calls(&other),
+    })?;
+    wait(server, &asked, cx, stored, BTreeMap::new()).await
+}
+
+/// Checks what the door can check, and commits the call.
+pub(super) async fn place(
+    server: &Server,
+    asked: &Asked,
+    tool: &str,
+    arguments: Value,
+) -> Result<Placed, ErrorData> {
+    if support(server, tool) == TaskSupport::Required && !asked.tasks {
+        return Err(needs_tasks(asked, tool));
+    }
+    let request = PlaceRequest {
+        tool: tool.to_owned(),
+        arguments,
+        idempotency_key: asked.idempotency_key.clone(),
+        deadline: None,
+        traceparent: asked.traceparent.clone(),
+        client_capabilities: asked.capabilities.clone(),
+    };
+    match server.desk.place(&asked.principal, request).await {
+        Ok(submitted) => Ok(Placed::Call(Box::new(submitted.stored))),
+        // The model can mend these: an error of the tool reaches it, one of the protocol does not.
+        Err(
+            refusal
+            @ (Refusal::Invalid { .. } | Refusal::TooDeep { .. } | Refusal::TooLarge { .. }),
+        ) => Ok(Placed::Refused(error(refusal.to_string()))),
+        Err(refusal) => Err(errors::refusal(&refusal)),
+    }
+}
+
+/// Waits until the call has ended, asks something, or the client's time is up.
+async fn wait(
+    server: &Server,
+    asked: &Asked,
+    cx: &Cx,
+    mut stored: Stored,
+    mut answers: BTreeMap<String, Value>,
+) -> Result<CallToolResponse, ErrorData> {
+    let support = support(server, &stored.call.tool);
+    let until = Instant::now() + asked.patience(support, &server.settings);
+    let mut reporter = Reporter::new(cx);
+    loop {
+        if stored.call.state.is_terminal() {
+            let url = asked.status_url(&stored.call.id);
+            let result = outcome::of(&server.desk, &stored.call, &url).await?;
+            return Ok(outcome::signed(result, &stored.call).into());
+        }
+        if stored.call.state == CallState::WaitingInput {
+            // Answers that came with the first request are for the first questions.
+            let known = |key: &String| answers.contains_key(key);
+            if !stored.call.input_requests.keys().any(known) {
+                return ask(server, asked, &stored).await;
+            }
+            let (principal, id) = (&asked.principal, &stored.call.id);
+            let answered = server
+                .desk
+                .answer(principal, id, std::mem::take(&mut answers));
+            stored = answered.await.map_err(|error| errors::calls(&error))?;
+            continue;
+        }
+        let next = tokio::select! {
+            next = server.desk.next(&stored, until) => next,
+            // The client has left; the call goes on.
+            () = cx.ct.cancelled() => Ok(None),
+        };
+        match next.map_err(|error| errors::calls(&error))? {
+            Some(newer) => stored = newer,
+            None => break,
+        }
+        reporter.report(&stored.call).await;
+    }
+    let call = &stored.call;
+    if asked.takes_task(support) {
+        return Ok(outcome::created(call).into());
+    }
+    let tool = server.desk.registry().get(&call.tool);
+    let declares_output = tool.is_some_and(|tool| tool.spec().output_schema.is_some());
+    Ok(outcome::pending(call, &asked.status_url(&call.id), declares_output).into())
+}
+
+/// Passes the call's questions to a client that can be asked. A call whose client cannot is ended:
+/// nobody would ever answer.
+async fn ask(
+    server: &Server,
+    asked: &Asked,
+    stored: &Stored,
+) -> Result<CallToolResponse, ErrorData> {
+    let questions = outcome::questions(&stored.call)?;
+    let lacks = |question: &InputRequest| !can(asked, question);
+    let refused = if !asked.modern {
+        Ok(cannot_ask().into())
+    } else if let Some(question) = questions.values().find(|question| lacks(question)) {
+        Err(errors::missing(&json!({ capability(question): {} })))
+    } else {
+        let sealed = server.tickets.seal(&asked.principal, stored)?;
+        return Ok(InputRequiredResult::new(Some(questions), Some(sealed)).into());
+    };
+    let cancelled = server.desk.cancel(&asked.principal, &stored.call.id).await;
+    cancelled.map_err(|error| errors::calls(&error))?;
+    refused
+}
+
+/// For a client of an era in which the server would have to call back.
+pub(super) fn cannot_ask() -> CallToolResult {
+    error(
+        "The tool asks its user a question, and this client cannot be asked: that takes MCP \
+         2026-07-28. The call was cancelled.",
+    )
+}
+
+fn can(asked: &Asked, question: &InputRequest) -> bool {
+    let declared = asked.capabilities.as_ref();
+    declared.is_some_and(|declared| declared.get(capability(question)).is_some())
+}
+
+/// The client capability that a question takes.
+fn capability(question: &InputRequest) -> &'static str {
+    match question {
+        InputRequest::CreateMessage(_) => "sampling",
+        InputRequest::ListRoots(_) => "roots",
+        _ => "elicitation",
+    }
+}
+
+/// Each answer is a result object; what is in it is the tool's to judge.
+pub(super) fn answers(
+    responses: Option<InputResponses>,
+) -> Result<BTreeMap<String, Value>, ErrorData> {
+    let responses = responses.unwrap_or_default();
+    match responses.iter().find(|(_, response)| !response.is_object()) {
+        Some((key, _)) => {
+            let message = format!("inputResponses.{key} must be an object");
+            Err(ErrorData::invalid_params(message, None))
+        }
+        None => Ok(responses),
+    }
+}
+
+fn support(server: &Server, tool: &str) -> TaskSupport {
+    let tool = server.desk.registry().get(tool);
+    tool.map_or_else(TaskSupport::default, |tool| tool.spec().task_support)
+}
+
+/// Each era has its own error for a tool that only answers with a task.
+fn needs_tasks(asked: &Asked, tool: &str) -> ErrorData {
+    if asked.modern {
+        return errors::missing(&json!({ "extensions": { TASKS_EXTENSION_ID: {} } }));
+    }
+    let message = format!("{tool} can only be called as a task");
+    ErrorData::new(ErrorCode::METHOD_NOT_FOUND, message, None)
+}
+
+pub(super) fn error(text: impl Into<String>) -> CallToolResult {
+    CallToolResult::error(vec![ContentBlock::text(text)])
+}
+
+/// Forwards progress on the response's stream to a client that gave a token.
+struct Reporter<'a> {
+    peer: &'a Peer<RoleServer>,
+    token: Option<ProgressToken>,
+    /// MCP: progress only grows.
+    last: Option<f64>,
+}
+
+impl<'a> Reporter<'a> {
+    fn new(cx: &'a Cx) -> Self {
+        Self {
+            peer: &cx.peer,
+            token: cx.meta.get_progress_token(),
+            last: None,
+        }
+    }
+
+    async fn report(&mut self, call: &Call) {
+        let (Some(token), Some(progress)) = (&self.token, &call.progress) else {
+            return;
+        };
+        if self.last.is_some_and(|last| progress.progress <= last) {
+            return;
+        }
+        self.last = Some(progress.progress);
+        let mut param = ProgressNotificationParam::new(token.clone(), progress.progress);
+        param.total = progress.total;
+        param.message.clone_from(&progress.message);
+        if self.peer.notify_progress(param).await.is_err() {
+            // The client has left: nothing more to tell it.
+            self.token = None;
+        }
+    }
+}
