@@ -1,1 +1,15 @@
+#![doc = include_str!("../README.md")]
 
+mod breaker;
+mod breakers;
+mod circuit;
+mod error;
+mod settings;
+mod window;
+
+pub use breaker::CircuitBreaker;
+pub use breakers::Breakers;
+pub use circuit::{Admission, Change, Circuit, Permit, State};
+pub use error::Error;
+pub use settings::{Settings, Span};
+pub use window::{Sample, Tally};
