@@ -70,10 +70,11 @@ pub(crate) async fn connect(
     match transport {
         Transport::Stdio(config) => stdio(upstream, config, handshake, options, open).await,
         Transport::Http(config) => {
-            let transport = http::transport(config).map_err(|error| Failure {
-                reason: describe(&error),
-                choked: false,
-            })?;
+            let transport =
+                http::transport(config, options.stream_resumes).map_err(|error| Failure {
+                    reason: describe(&error),
+                    choked: false,
+                })?;
             match shake_hands(transport, handshake.mode(), open.clone()).await {
                 Ok(shaken) => Ok(Connection::new(upstream, shaken, open, None)),
                 Err(error) => Err(Failure::from(&error)),

@@ -8,6 +8,7 @@ use rmcp::{
     model::{ClientJsonRpcMessage, RequestId, ServerJsonRpcMessage},
     transport::{
         StreamableHttpClientTransport,
+        common::client_side_sse::SseRetryPolicy,
         streamable_http_client::{
             SseError, StreamableHttpClient, StreamableHttpClientTransportConfig,
             StreamableHttpError, StreamableHttpPostResponse,
@@ -26,6 +27,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// The executor bounds the calls; this only must not be the narrower limit (rmcp's default is 16).
 const MAX_REQUESTS: usize = 1024;
+/// Pause before a broken stream is resumed; doubles.
+const FIRST_RESUME: Duration = Duration::from_millis(500);
 
 pub(crate) type HttpError = StreamableHttpError<reqwest::Error>;
 
@@ -42,6 +45,7 @@ pub(crate) enum ClientError {
 /// environment: the operator named the host to talk to.
 pub(crate) fn transport(
     config: &HttpConfig,
+    resumes: usize,
 ) -> Result<StreamableHttpClientTransport<HttpClient>, ClientError> {
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(tls(config.url.starts_with("https:"))?)
@@ -50,13 +54,28 @@ pub(crate) fn transport(
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_keepalive(KEEPALIVE)
         .build()?;
-    let settings = StreamableHttpClientTransportConfig::with_uri(config.url.as_str())
+    let mut settings = StreamableHttpClientTransportConfig::with_uri(config.url.as_str())
         .custom_headers(config.headers.iter().cloned().collect())
         .max_concurrent_requests(MAX_REQUESTS);
+    settings.retry_config = Arc::new(Resume { times: resumes });
     Ok(StreamableHttpClientTransport::with_client(
         HttpClient(client),
         settings,
     ))
+}
+
+/// When a stream that broke off is asked for again. rmcp's own policy never ends, and its pauses
+/// double without a limit: a call on a server that is gone would hang to its deadline.
+#[derive(Debug)]
+struct Resume {
+    times: usize,
+}
+
+impl SseRetryPolicy for Resume {
+    fn retry(&self, tried: usize) -> Option<Duration> {
+        let doublings = u32::try_from(tried).ok().filter(|_| tried < self.times)?;
+        Some(FIRST_RESUME.saturating_mul(2u32.saturating_pow(doublings)))
+    }
 }
 
 /// The platform's certificates for https. A plain endpoint trusts none, so that a machine without

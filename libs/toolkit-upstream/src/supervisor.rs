@@ -46,6 +46,9 @@ pub struct Options {
     pub grace: Duration,
     /// How often an HTTP server's tools are read again: it may be redeployed without a word.
     pub refresh: Duration,
+    /// How often a broken response stream is resumed (after 0.5 s, 1 s, 2 s, ...) before its call
+    /// ends as unknown.
+    pub stream_resumes: usize,
 }
 
 impl Default for Options {
@@ -58,6 +61,7 @@ impl Default for Options {
             healthy_after: Duration::from_mins(1),
             grace: Duration::from_secs(2),
             refresh: Duration::from_mins(1),
+            stream_resumes: 5,
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The server that the tests of `waybill-toolkit-upstream` start as a process: `upstream_fixture
 //! [modern|legacy|deaf|stubborn]`.
 
+#![expect(clippy::unwrap_used, reason = "the tests see a fixture that panics")]
+#![expect(clippy::print_stderr, reason = "which is what it is for")]
+
 mod server;
 
 use rmcp::{ServiceExt, transport::stdio};

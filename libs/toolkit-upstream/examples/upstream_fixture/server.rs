@@ -206,6 +206,10 @@ fn environment() -> BTreeMap<String, String> {
 }
 
 /// A process that outlives its parent, as `npx` and shells leave them.
+#[expect(
+    clippy::zombie_processes,
+    reason = "who is left behind is what the test is about"
+)]
 fn grandchild() -> String {
     let child = Command::new("sleep")
         .arg("1000")
@@ -279,13 +283,13 @@ impl ServerHandler for Fixture {
         if self.state.grown.load(Ordering::SeqCst) {
             names.push("extra");
         }
-        let mut page = ListToolsResult::default();
-        page.tools = names
+        let tools = names
             .iter()
             .skip(start)
             .take(PAGE)
             .map(|name| tool(name))
             .collect();
+        let mut page = ListToolsResult::with_all_items(tools);
         page.next_cursor = (start + PAGE < names.len()).then(|| (start + PAGE).to_string());
         Ok(page)
     }

@@ -150,15 +150,11 @@ fn policy(value: &Value, path: &str, warnings: &mut Vec<String>) -> Result<Polic
     Keys::new(path, POLICY_KEYS).check(entry, warnings)?;
     let mut policy = Policy::default();
     if let Some(seconds) = entry.get("timeoutSeconds") {
-        match seconds.as_u64() {
-            Some(seconds @ 1..=MAX_TIMEOUT_SECONDS) => {
-                policy.timeout = Duration::from_secs(seconds)
-            }
-            _ => {
-                let path = format!("{path}.timeoutSeconds");
-                return Err(invalid(&path, "is not a whole number from 1 to 86400"));
-            }
-        }
+        let Some(seconds @ 1..=MAX_TIMEOUT_SECONDS) = seconds.as_u64() else {
+            let path = format!("{path}.timeoutSeconds");
+            return Err(invalid(&path, "is not a whole number from 1 to 86400"));
+        };
+        policy.timeout = Duration::from_secs(seconds);
     }
     if let Some(effects) = entry.get("effects") {
         let path = format!("{path}.effects");

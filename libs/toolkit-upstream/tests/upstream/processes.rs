@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Instant, timeout};
 use tracing_subscriber::fmt::MakeWriter;
 use waybill_toolkit::ToolError;
@@ -64,9 +64,9 @@ async fn a_dead_upstream_delays_nobody_and_says_why() {
         "deaf": entry("deaf"),
     });
     let rig = Rig::begin(
-        servers,
-        Options {
-            backoff_min: Duration::from_secs(60),
+        &servers,
+        &Options {
+            backoff_min: Duration::from_mins(1),
             ..options()
         },
     );
@@ -77,12 +77,7 @@ async fn a_dead_upstream_delays_nobody_and_says_why() {
     rig.until_ready("up").await;
     assert_eq!(rig.text("up__echo", json!({"text": "a"})).await, "a");
     for (server, part) in [("gone", "cannot be started"), ("dies", "exit status: 3")] {
-        let health = rig
-            .until(server, |health| matches!(health, Health::Failed { .. }))
-            .await;
-        let Health::Failed { reason } = health else {
-            unreachable!()
-        };
+        let reason = rig.until_failed(server).await;
         assert!(reason.contains(part), "{reason}");
     }
     assert_eq!(rig.supervisor.health()["deaf"], Health::Starting);
@@ -97,18 +92,15 @@ async fn a_dead_upstream_delays_nobody_and_says_why() {
 
 #[tokio::test]
 async fn a_server_that_is_down_fails_its_calls_as_unavailable() {
+    let pause = Duration::from_mins(1);
     let options = Options {
-        backoff_min: Duration::from_secs(60),
+        backoff_min: pause,
+        backoff_max: pause,
         ..options()
-    };
-    let options = Options {
-        backoff_max: Duration::from_secs(60),
-        ..options
     };
     let rig = Rig::start_with(json!({ "up": entry("modern") }), options).await;
     rig.call("up__exit", json!({})).await.unwrap_err();
-    rig.until("up", |health| matches!(health, Health::Failed { .. }))
-        .await;
+    rig.until_failed("up").await;
     let error = rig.call("up__echo", json!({})).await.unwrap_err();
     let ToolError::Unavailable {
         message,
@@ -135,11 +127,10 @@ async fn a_server_that_never_shakes_hands_is_given_up() {
         ..options()
     };
     let rig = Rig::start_with(json!({ "up": entry("deaf") }), options).await;
-    let health = rig
-        .until("up", |health| matches!(health, Health::Failed { .. }))
-        .await;
-    let reason = "no handshake within the connect timeout".to_owned();
-    assert_eq!(health, Health::Failed { reason });
+    assert_eq!(
+        rig.until_failed("up").await,
+        "no handshake within the connect timeout"
+    );
     rig.stop().await;
 }
 
@@ -203,7 +194,7 @@ async fn dropping_the_supervisor_kills_what_it_started() {
 #[tokio::test]
 async fn a_shutdown_deadline_is_kept() {
     let options = Options {
-        grace: Duration::from_secs(60),
+        grace: Duration::from_mins(1),
         ..options()
     };
     let rig = Rig::start_with(json!({ "up": entry("stubborn") }), options).await;

@@ -35,18 +35,18 @@ impl Rig {
     }
 
     pub(crate) async fn start_with(servers: Value, options: Options) -> Self {
-        let rig = Self::begin(servers, options);
+        let rig = Self::begin(&servers, &options);
         timeout(PATIENCE, rig.supervisor.settled())
             .await
             .expect("servers settle");
         rig
     }
 
-    pub(crate) fn begin(servers: Value, options: Options) -> Self {
+    pub(crate) fn begin(servers: &Value, options: &Options) -> Self {
         let text = json!({ "mcpServers": servers }).to_string();
         let config = McpConfig::parse(&text, &|_| None).unwrap();
         let registry = Registry::default();
-        let supervisor = Supervisor::start(config, &registry, &options);
+        let supervisor = Supervisor::start(config, &registry, options);
         Self {
             registry,
             supervisor,
@@ -93,6 +93,16 @@ impl Rig {
             .await;
     }
 
+    pub(crate) async fn until_failed(&self, server: &str) -> String {
+        match self
+            .until(server, |health| matches!(health, Health::Failed { .. }))
+            .await
+        {
+            Health::Failed { reason } => reason,
+            health => unreachable!("{health:?}"),
+        }
+    }
+
     pub(crate) async fn stop(&self) {
         self.supervisor.shutdown(PATIENCE).await;
     }
@@ -105,6 +115,7 @@ pub(crate) fn options() -> Options {
         backoff_min: Duration::from_millis(20),
         backoff_max: Duration::from_millis(200),
         grace: Duration::from_millis(300),
+        stream_resumes: 2,
         ..Options::default()
     }
 }
@@ -144,6 +155,9 @@ pub(crate) async fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Progress, total, message.
+pub(crate) type Update = (f64, Option<f64>, Option<String>);
+
 /// One call with its executor: saves checkpoints and notes progress across its attempts.
 #[derive(Clone)]
 pub(crate) struct Call {
@@ -152,7 +166,7 @@ pub(crate) struct Call {
     pub(crate) traceparent: Option<String>,
     pub(crate) responses: InputResponses,
     pub(crate) elicits: bool,
-    pub(crate) progress: Arc<Mutex<Vec<(f64, Option<f64>, Option<String>)>>>,
+    pub(crate) progress: Arc<Mutex<Vec<Update>>>,
     pub(crate) checkpoint: Arc<Mutex<Option<Value>>>,
 }
 
