@@ -1,8 +1,8 @@
 //! API keys in the ledger.
 
 use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeSet, HashSet},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -92,7 +92,10 @@ struct Inner {
     ledger: Arc<dyn Ledger>,
     clock: Clock,
     /// Checked lately: by id, with the time of the look.
-    checked: Cache<String, (Stored, DateTime<Utc>)>,
+    checked: Cache<String, (Arc<Stored>, DateTime<Utc>)>,
+    /// Ids that were revoked through this process. A check whose read is older than the revocation
+    /// may remember the key after it; this is what counts.
+    revoked: RwLock<HashSet<String>>,
     /// Refusals audited in the current minute.
     refusals: Mutex<(DateTime<Utc>, u32)>,
 }
@@ -104,6 +107,7 @@ impl Keys {
             ledger,
             clock,
             checked: Cache::new(REMEMBERED),
+            revoked: RwLock::default(),
             refusals,
         }))
     }
@@ -189,6 +193,13 @@ impl Keys {
                 .await
             {
                 Ok(()) => {
+                    let mut revoked = self
+                        .0
+                        .revoked
+                        .write()
+                        .unwrap_or_else(PoisonError::into_inner);
+                    revoked.insert(id.to_owned());
+                    drop(revoked);
                     self.0.checked.remove(id);
                     return Ok(stored.key);
                 }
@@ -207,35 +218,30 @@ impl Keys {
             .checked
             .get(&secret.id)
             .filter(|(_, at)| (now - *at).to_std().is_ok_and(|age| age < FRESH));
-        let stored = match fresh {
-            Some((stored, _)) => stored,
-            None => {
-                let read = self
-                    .read(&secret.id)
-                    .await
-                    .map_err(AuthError::Unavailable)?;
-                let (stored, _) = read.ok_or(AuthError::Invalid)?;
-                self.0
-                    .checked
-                    .insert(secret.id.clone(), (stored.clone(), now));
-                stored
-            }
+        let stored = if let Some((stored, _)) = fresh {
+            stored
+        } else {
+            let read = self.read(&secret.id).await;
+            let (stored, _) = read
+                .map_err(AuthError::Unavailable)?
+                .ok_or(AuthError::Invalid)?;
+            let stored = Arc::new(stored);
+            let remembered = (Arc::clone(&stored), now);
+            self.0.checked.insert(secret.id.clone(), remembered);
+            stored
         };
         if !same(&stored.digest, &secret.digest()) {
             return Err(AuthError::Invalid);
         }
-        let ended =
-            stored.key.revoked_at.is_some() || stored.key.expires_at.is_some_and(|at| at <= now);
-        if ended {
+        let key = &stored.key;
+        let ended = key.revoked_at.is_some() || key.expires_at.is_some_and(|at| at <= now);
+        if ended || self.was_revoked(&secret.id) {
             return Err(AuthError::Ended);
         }
-        let ApiKey {
-            id, tenant, scopes, ..
-        } = stored.key;
         Ok(Principal {
-            key_id: id,
-            tenant,
-            scopes,
+            key_id: secret.id,
+            tenant: key.tenant.clone(),
+            scopes: key.scopes.clone(),
         })
     }
 
@@ -271,6 +277,15 @@ impl Keys {
             })
             .await?;
         Ok(())
+    }
+
+    fn was_revoked(&self, id: &str) -> bool {
+        let revoked = self
+            .0
+            .revoked
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        revoked.contains(id)
     }
 
     async fn read(&self, id: &str) -> Result<Option<(Stored, u64)>, Error> {

@@ -1,0 +1,5 @@
+//! Keys over the embedded backend in memory.
+
+mod keys;
+mod refusals;
+mod rig;
