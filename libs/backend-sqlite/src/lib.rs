@@ -1,10 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 mod backend;
-// mod blobs;
+mod blobs;
 mod engine;
 mod error;
-// mod keyring;
+mod keyring;
 mod ledger;
 mod queue;
 mod reader;
@@ -13,6 +13,6 @@ mod schema;
 mod writer;
 
 pub use backend::SqliteBackend;
-// pub use blobs::DirectoryBlobs;
+pub use blobs::DirectoryBlobs;
 pub use error::OpenError;
-// pub use keyring::LocalKeyRing;
+pub use keyring::LocalKeyRing;

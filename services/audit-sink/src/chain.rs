@@ -108,6 +108,14 @@ impl ChainKey {
         }
     }
 
+    /// Another secret that stands and falls with this one: 32 bytes for `purpose`.
+    pub fn derive(&self, purpose: &str) -> Vec<u8> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0.0).expect("HMAC takes any key length");
+        mac.update(b"derive/");
+        mac.update(purpose.as_bytes());
+        mac.finalize().into_bytes().to_vec()
+    }
+
     pub(crate) fn sign(&self, seq: u64, hash: &str) -> String {
         hex(&self.mac(seq, hash).finalize().into_bytes())
     }

@@ -97,8 +97,9 @@ pub enum Refusal {
     },
     #[error(transparent)]
     Calls(#[from] Error),
-    #[error("the service is shutting down")]
-    Closing,
+    /// The commit was cut off; it may have happened.
+    #[error("the call may not have been recorded; ask again with the same idempotency key")]
+    Interrupted,
 }
 
 /// Source of the 128 random bits of an id.
@@ -177,7 +178,7 @@ impl Desk {
             .spawn(async move { calls.submit(new).await });
         match submission.await {
             Ok(submitted) => Ok(submitted?),
-            Err(_) => Err(Refusal::Closing),
+            Err(_) => Err(Refusal::Interrupted),
         }
     }
 

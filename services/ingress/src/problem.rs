@@ -80,7 +80,7 @@ impl From<Refusal> for Problem {
                 let Refusal::Calls(error) = refusal else { unreachable!("matched above") };
                 return error.into();
             }
-            Refusal::Schema { .. } | Refusal::Closing => return Self::internal(&refusal),
+            Refusal::Schema { .. } | Refusal::Interrupted => return Self::internal(&refusal),
             Refusal::UnknownTool { .. } => (StatusCode::NOT_FOUND, "unknown_tool"),
             Refusal::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_arguments"),
             Refusal::TooDeep { .. } | Refusal::TooLarge { .. } => {

@@ -1,1 +1,15 @@
+#![doc = include_str!("../README.md")]
 
+mod attempt;
+mod conclude;
+mod ending;
+mod error;
+mod executor;
+mod gate;
+mod limits;
+mod plan;
+mod run;
+mod sweep;
+
+pub use executor::ToolExecutor;
+pub use sweep::DeadlineSweep;

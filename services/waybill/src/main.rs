@@ -1,1 +1,23 @@
-fn main() {}
+//! The `waybill` command: every service in one process, and the operator's tools.
+
+mod commands;
+mod compose;
+mod config;
+mod doctor;
+mod files;
+mod serve;
+mod shutdown;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    // Before any thread: the environment is read once, here and in `config`.
+    let dotenv = config::load_dotenv();
+    let cli = commands::Cli::parse();
+    match dotenv.and_then(|()| commands::run(cli)) {
+        Ok(code) => code,
+        Err(error) => commands::report(&error),
+    }
+}

@@ -51,7 +51,7 @@ pub(super) fn internal(error: &(dyn std::error::Error + 'static)) -> ErrorData {
 pub(super) fn refusal(refusal: &Refusal) -> ErrorData {
     let code = match refusal {
         Refusal::Calls(error) => return calls(error),
-        Refusal::Schema { .. } | Refusal::Closing => return internal(refusal),
+        Refusal::Schema { .. } | Refusal::Interrupted => return internal(refusal),
         Refusal::UnknownTool { .. } => "unknown_tool",
         Refusal::Invalid { .. } => "invalid_arguments",
         Refusal::TooDeep { .. } | Refusal::TooLarge { .. } => "too_large",

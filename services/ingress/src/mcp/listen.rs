@@ -19,6 +19,10 @@ use waybill_calls::Stored;
 
 use super::{asked::principal, resources::call_id, server::Server};
 
+/// Streams of one process.
+pub(super) const MAX_STREAMS: usize = 1_000;
+/// A stream ends after this, and its client asks again: a revoked key does not listen for ever.
+const LIFETIME: Duration = Duration::from_hours(1);
 /// Calls that one stream follows.
 const MAX_CALLS: usize = 20;
 /// One look for changes of a call.
@@ -39,6 +43,10 @@ pub(super) fn accepted(requested: &SubscriptionFilter) -> SubscriptionFilter {
 /// Runs until the client leaves or the service ends.
 pub(super) async fn listen(server: &Server, cx: SubscriptionContext) -> Result<(), ErrorData> {
     let principal = principal(cx.request_context())?.clone();
+    let Ok(_place) = server.streams.try_acquire() else {
+        let message = "too many streams are open; ask again later";
+        return Err(ErrorData::internal_error(message, None));
+    };
     let (tools, prompts) = (server.changes.tools(), server.changes.prompts());
     let mut calls = FuturesUnordered::new();
     for uri in cx.accepted().resource_subscriptions.iter().flatten() {
@@ -58,6 +66,7 @@ pub(super) async fn listen(server: &Server, cx: SubscriptionContext) -> Result<(
     tokio::select! {
         () = cx.cancelled() => {}
         () = server.shutdown.cancelled() => {}
+        () = sleep(LIFETIME) => {}
         () = async { tokio::join!(
             tell(tools, cx.sink(), tools_changed),
             tell(prompts, cx.sink(), prompts_changed),

@@ -17,6 +17,7 @@ use rmcp::{
     },
     service::{RequestContext, SubscriptionContext},
 };
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use waybill_toolkit::Content;
 
@@ -44,6 +45,8 @@ pub(super) struct Inner {
     pub(super) settings: Arc<McpSettings>,
     pub(super) shutdown: CancellationToken,
     pub(super) tickets: Tickets,
+    /// Streams that may still be opened.
+    pub(super) streams: Semaphore,
     info: ServerConfig,
 }
 
@@ -72,6 +75,7 @@ impl Server {
             settings,
             shutdown,
             tickets,
+            streams: Semaphore::new(listen::MAX_STREAMS),
             info,
         }))
     }

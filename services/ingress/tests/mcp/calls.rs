@@ -258,3 +258,15 @@ async fn the_request_reaches_the_call() {
     );
     assert!(NEW > OLD);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_large_result_comes_back_whole() {
+    let gateway = gateway();
+    let text = "x".repeat(200_000);
+    let work = async {
+        let call = gateway.claim().await;
+        gateway.say(&call, &text).await;
+    };
+    let (answer, ()) = tokio::join!(call(&gateway, "echo", json!({})), work);
+    assert_eq!(answer.result()["content"][0]["text"], text);
+}

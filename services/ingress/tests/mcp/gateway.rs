@@ -13,11 +13,11 @@ use axum::{
     http::{Request, StatusCode},
 };
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json, value::to_raw_value};
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use waybill_backend_sqlite::SqliteBackend;
-use waybill_calls::{Call, CallState, Calls, Outcome, Payload, Problem, Progress};
+use waybill_calls::{Call, CallState, Calls, Outcome, Problem, Progress};
 use waybill_events::{CallId, EventType, TenantId};
 use waybill_identity::Principal;
 use waybill_ingress::{
@@ -177,7 +177,8 @@ impl Gateway {
     }
 
     pub(crate) async fn finish(&self, call: &Call, result: &CallToolResult) {
-        let payload = Payload::Inline(to_raw_value(result).unwrap());
+        let kept = self.desk.calls().keep(call, "result", &json!(result));
+        let payload = kept.await.unwrap();
         self.change(&call.tenant, &call.id, move |call, now| {
             let outcome = Outcome::Result(payload.clone());
             call.finish(call.attempt, outcome, now).unwrap();

@@ -1,0 +1,203 @@
+//! A claim on a call, and everything that is committed under it while the tool runs.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use std::{sync::Arc, time::Duration};
+use waybill_calls::{Call, CallState, Calls, Fenced, Progress, Stored};
+use waybill_events::{Draft, EventId, ToolCallProgressed};
+use waybill_messaging::{Clock, Commit, Effects, Expect, Failure, Key, Ledger, Write};
+
+use crate::{
+    ending::{Claim, Ending},
+    error::{Error, failure},
+    limits::MAX_CONFLICTS,
+};
+
+/// The stores that an attempt writes to.
+#[derive(Clone)]
+pub(crate) struct Stores {
+    pub(crate) calls: Calls,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) clock: Clock,
+}
+
+/// One worker's claim: in memory at first, committed when it must be.
+pub(crate) struct Attempt {
+    stores: Stores,
+    /// As last read or written, with this claim on it.
+    stored: Stored,
+    claim: Claim,
+}
+
+impl Attempt {
+    /// Claims the call in memory.
+    pub(crate) fn begin(stores: &Stores, mut stored: Stored) -> Result<Self, Fenced> {
+        let number = stored.call.claim(stores.clock.now())?;
+        let claim = Claim {
+            tenant: stored.call.tenant.clone(),
+            id: stored.call.id.clone(),
+            number,
+            committed: false,
+        };
+        Ok(Self {
+            stores: stores.clone(),
+            stored,
+            claim,
+        })
+    }
+
+    pub(crate) fn call(&self) -> &Call {
+        &self.stored.call
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        self.claim.number
+    }
+
+    pub(crate) fn is_committed(&self) -> bool {
+        self.claim.committed
+    }
+
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.stores.calls
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.stores.clock.now()
+    }
+
+    /// Time until the call's deadline.
+    pub(crate) fn left(&self) -> Duration {
+        let left = self.stored.call.deadline - self.now();
+        left.to_std().unwrap_or_default()
+    }
+
+    /// Makes the claim durable.
+    pub(crate) async fn commit(&mut self) -> Result<(), Error> {
+        self.change(|_, _, _| Ok(None)).await
+    }
+
+    /// Makes claim and intent durable, and in whose name: what comes after this may act. One
+    /// conflict is enough to leave it: whoever came between may have acted.
+    pub(crate) async fn intend(&mut self, event: &EventId) -> Result<(), Error> {
+        let mut next = self.stored.clone();
+        next.call.intend(self.claim.number, self.now())?;
+        let actor = Write::Put {
+            key: actor(&next.call),
+            expect: Expect::Any,
+            body: Bytes::from(event.as_str().to_owned()),
+            index: Vec::new(),
+            expires_at: Some(next.call.expires_at),
+        };
+        let commit = Commit {
+            writes: vec![
+                Calls::write(&next.call, Expect::Version(next.version)),
+                actor,
+            ],
+            ..Commit::default()
+        };
+        match self.stores.ledger.commit(commit).await {
+            Ok(_) => {}
+            Err(waybill_messaging::Error::Conflict { .. }) => return Err(Fenced::Overtaken.into()),
+            Err(error) => return Err(waybill_calls::Error::Port(error).into()),
+        }
+        next.version += 1;
+        self.stored = next;
+        self.claim.committed = true;
+        Ok(())
+    }
+
+    pub(crate) async fn progress(&mut self, progress: &Progress) -> Result<(), Error> {
+        self.change(|call, number, now| {
+            call.progress(number, progress.clone(), now)?;
+            let data = ToolCallProgressed {
+                tool: call.tool.clone(),
+                attempt: number,
+                progress: progress.progress,
+                total: progress.total,
+            };
+            let (tenant, subject) = (call.tenant.clone(), call.id.as_str());
+            Ok(Some(Draft::new(tenant, subject, &data)))
+        })
+        .await
+    }
+
+    pub(crate) async fn save(&mut self, checkpoint: &Value) -> Result<(), Error> {
+        self.change(|call, number, now| {
+            call.save(number, checkpoint.clone(), now)?;
+            Ok(None)
+        })
+        .await
+    }
+
+    /// Puts the call back for the queue to bring again. The tool certainly did not act, so an
+    /// intent is void. A claim that was never committed leaves nothing to put back.
+    pub(crate) async fn release(&mut self) -> Result<(), Error> {
+        if !self.claim.committed {
+            return Ok(());
+        }
+        self.change(|call, number, now| {
+            call.park(number, CallState::WaitingCapacity, now)?;
+            call.intent = None;
+            Ok(None)
+        })
+        .await
+    }
+
+    /// Waits up to `wait` for somebody else's change of the record, and takes it over.
+    pub(crate) async fn changed(&mut self, wait: Duration) -> Result<(), Error> {
+        if let Some(fresh) = self.stores.calls.changed(&self.stored, wait).await? {
+            self.stored = self.claim.on(fresh, self.now())?;
+        }
+        Ok(())
+    }
+
+    /// The call as somebody else left it, when this attempt has lost it: has it ended?
+    pub(crate) async fn has_ended(&self) -> Result<bool, Failure> {
+        let call = &self.stored.call;
+        match self.stores.calls.get(&call.tenant, &call.id).await {
+            Err(waybill_calls::Error::Unknown) => Ok(true),
+            fresh => Ok(fresh.map_err(failure)?.call.state.is_terminal()),
+        }
+    }
+
+    /// The effects that end the attempt.
+    pub(crate) fn end(self, ending: impl Into<Ending>) -> Result<Effects, Failure> {
+        let Stores { calls, clock, .. } = &self.stores;
+        ending.into().effects(self.stored, self.claim, calls, clock)
+    }
+
+    async fn change(
+        &mut self,
+        change: impl Fn(&mut Call, u32, DateTime<Utc>) -> Result<Option<Draft>, Fenced>,
+    ) -> Result<(), Error> {
+        for _ in 0..MAX_CONFLICTS {
+            let mut next = self.stored.clone();
+            let draft = change(&mut next.call, self.claim.number, self.now())?;
+            let drafts = draft.into_iter().collect();
+            match self.stores.calls.commit(&next, drafts).await {
+                Ok(stored) => {
+                    self.stored = stored;
+                    self.claim.committed = true;
+                    return Ok(());
+                }
+                Err(waybill_calls::Error::Port(waybill_messaging::Error::Conflict { .. })) => {
+                    let fresh = self.stores.calls.get(&self.claim.tenant, &self.claim.id);
+                    self.stored = self.claim.on(fresh.await?, self.now())?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Fenced::Overtaken.into())
+    }
+}
+
+/// The event in whose name a `once` tool of this call acts or acted.
+pub(crate) async fn acts_for(ledger: &dyn Ledger, call: &Call) -> Result<Option<Bytes>, Failure> {
+    Ok(ledger.get(&actor(call)).await?.map(|record| record.body))
+}
+
+fn actor(call: &Call) -> Key {
+    Key::new(format!("actors/{}", call.tenant), call.id.as_str())
+}

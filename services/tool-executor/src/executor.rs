@@ -1,0 +1,257 @@
+//! One delivery of one call.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+use tokio::time::Instant;
+use waybill_calls::{Call, Calls, Fenced, Problem, Stored};
+use waybill_events::{CallId, Event, EventType};
+use waybill_messaging::{
+    Clock, Context, Effects, Events, Expect, Failure, Handler, Ledger, Subscription,
+};
+use waybill_resilience::Breakers;
+use waybill_toolkit::{Effect, JsonObject, Registry, Tool};
+
+use crate::{
+    attempt::{Attempt, Stores, acts_for},
+    conclude::Run,
+    ending::overtaken,
+    error::{Error, failure},
+    gate::{Gate, gate, park},
+    limits::{CONCURRENCY, LEASE, LONGEST_RUN, MAX_RECEIVES},
+    plan::{Plan, outcome_unknown, plan},
+    run::run,
+};
+
+/// Runs the tools of accepted calls.
+pub struct ToolExecutor {
+    stores: Stores,
+    registry: Registry,
+    breakers: Arc<Breakers>,
+}
+
+impl ToolExecutor {
+    /// `ledger` is the one that `calls` and `breakers` are kept in.
+    pub fn new(
+        calls: Calls,
+        ledger: Arc<dyn Ledger>,
+        registry: Registry,
+        breakers: Arc<Breakers>,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            stores: Stores {
+                calls,
+                ledger,
+                clock,
+            },
+            registry,
+            breakers,
+        }
+    }
+
+    async fn load(&self, event: &Event) -> Result<Option<Stored>, Failure> {
+        let id = CallId::parse(&event.subject).map_err(Failure::reject)?;
+        match self.stores.calls.get(&event.tenant, &id).await {
+            Ok(stored) => Ok(Some(stored)),
+            // Its record has expired: nobody waits for it.
+            Err(waybill_calls::Error::Unknown) => Ok(None),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    /// Ends a call that no attempt runs for. A conflict makes the whole delivery run again.
+    fn end(&self, mut stored: Stored, problem: Problem) -> Effects {
+        match stored.call.give_up(problem, self.stores.clock.now()) {
+            Ok(()) => Effects {
+                writes: vec![Calls::write(&stored.call, Expect::Version(stored.version))],
+                events: stored.call.ended((0, false)).into_iter().collect(),
+                rebase: None,
+            },
+            Err(_) => Effects::default(),
+        }
+    }
+
+    /// An upstream's tools come and go with it; one of our own that is not there never will be.
+    async fn without_tool(&self, stored: Stored, receives: u32) -> Result<Effects, Failure> {
+        let tool = &stored.call.tool;
+        if let Some((upstream, _)) = tool.split_once("__") {
+            let why = format!("{upstream} does not offer {tool} now");
+            let least = Duration::from_secs(1);
+            if let Some(parked) = park(&self.stores, &stored, receives, least, &why).await? {
+                return Err(parked);
+            }
+        }
+        let problem = if stored.call.intent.is_some() {
+            outcome_unknown(&stored.call, "the tool is no longer there to ask")
+        } else {
+            let message = format!("There is no tool {tool}. List the tools to see what there is.");
+            Problem::new("unknown_tool", message)
+        };
+        Ok(self.end(stored, problem))
+    }
+
+    /// An event whose own delivery did not act leaves a call that may have acted to the one that
+    /// did: to wait for its end, or to find out.
+    async fn reconcile(
+        &self,
+        event: &Event,
+        receives: u32,
+        stored: Stored,
+    ) -> Result<Effects, Failure> {
+        let actor = acts_for(&*self.stores.ledger, &stored.call).await?;
+        if actor.is_some_and(|actor| actor != event.id.as_str()) {
+            return Ok(Effects::default());
+        }
+        if receives == 1 {
+            return Err(overtaken());
+        }
+        let Some(tool) = self.registry.get(&stored.call.tool) else {
+            return self.without_tool(stored, receives).await;
+        };
+        let arguments = match self.arguments(&stored.call).await? {
+            Ok(arguments) => arguments,
+            Err(_) => JsonObject::new(),
+        };
+        let mut attempt = Attempt::begin(&self.stores, stored).map_err(Error::from)?;
+        if let Err(error) = attempt.commit().await {
+            return stopped(error);
+        }
+        let run = Run {
+            tool: &*tool,
+            arguments: &arguments,
+            once: true,
+            receives,
+        };
+        run.reconcile(attempt, "its worker died while it acted")
+            .await
+    }
+
+    async fn execute(
+        &self,
+        event: &Event,
+        cx: &Context,
+        stored: Stored,
+    ) -> Result<Effects, Failure> {
+        let Some(tool) = self.registry.get(&stored.call.tool) else {
+            return self.without_tool(stored, cx.receives).await;
+        };
+        let arguments = match self.arguments(&stored.call).await? {
+            Ok(arguments) => arguments,
+            Err(problem) => return Ok(self.end(stored, problem)),
+        };
+        let upstream = tool.spec().upstream.as_deref();
+        let gate = gate(&self.stores, &self.breakers, upstream, &stored, cx.receives);
+        let pass = match gate.await? {
+            Gate::Through(pass) => pass,
+            Gate::Parked(failure) => return Err(failure),
+            Gate::Refused(problem) => return Ok(self.end(stored, problem)),
+        };
+        let once = is_once(&*tool, &stored.call);
+        let mut attempt = Attempt::begin(&self.stores, stored).map_err(Error::from)?;
+        // Another try is counted before it runs: it may be what kills its workers.
+        let claimed = if once {
+            attempt.intend(&event.id).await
+        } else if cx.receives > 1 {
+            attempt.commit().await
+        } else {
+            Ok(())
+        };
+        if let Err(error) = claimed {
+            if let Some(pass) = pass {
+                pass.give_back().await;
+            }
+            return stopped(error);
+        }
+        let began = Instant::now();
+        let kept = if once {
+            arguments.clone()
+        } else {
+            JsonObject::new()
+        };
+        let verdict = run(&mut attempt, &*tool, arguments, &cx.shutdown).await;
+        if let Some(pass) = pass {
+            pass.report(&verdict, began.elapsed()).await;
+        }
+        let run = Run {
+            tool: &*tool,
+            arguments: &kept,
+            once,
+            receives: cx.receives,
+        };
+        run.conclude(attempt, verdict).await
+    }
+
+    async fn arguments(&self, call: &Call) -> Result<Result<JsonObject, Problem>, Failure> {
+        let arguments = self.stores.calls.load(&call.arguments).await;
+        Ok(match arguments.map_err(failure)? {
+            Some(Value::Object(arguments)) => Ok(arguments),
+            Some(_) => Err(Problem::new("internal", "The arguments are no object.")),
+            None => Err(Problem::new("internal", "The arguments have expired.")),
+        })
+    }
+}
+
+impl Handler for ToolExecutor {
+    const SUBSCRIPTION: Subscription = Subscription {
+        timeout: LONGEST_RUN,
+        lease: LEASE,
+        max_receives: MAX_RECEIVES,
+        concurrency: CONCURRENCY,
+        ..Subscription::new(
+            "tool-executor",
+            Events::Only(&[
+                EventType::ToolCallRequested,
+                EventType::ToolCallInputProvided,
+            ]),
+        )
+    };
+
+    async fn handle(&self, event: &Event, cx: &Context) -> Result<Effects, Failure> {
+        let Some(stored) = self.load(event).await? else {
+            return Ok(Effects::default());
+        };
+        match plan(&stored.call, event, cx.receives, self.stores.clock.now()) {
+            Plan::Nothing => Ok(Effects::default()),
+            Plan::End(problem) => Ok(self.end(stored, problem)),
+            Plan::ComeBack(after) => Err(Failure::Retry {
+                after: Some(after),
+                source: "another delivery of the call is being worked on".into(),
+            }),
+            Plan::PutAside => Err(Failure::reject(format!(
+                "{} attempts ended without a word: the tool seems to end its process",
+                stored.call.attempt + 1
+            ))),
+            Plan::Reconcile => self.reconcile(event, cx.receives, stored).await,
+            Plan::Run => self.execute(event, cx, stored).await,
+        }
+    }
+
+    async fn abandon(&self, event: &Event, reason: &str, _: &Context) -> Result<Effects, Failure> {
+        let Ok(Some(stored)) = self.load(event).await else {
+            // What cannot be read cannot be ended either; the dead letter tells of it.
+            return Ok(Effects::default());
+        };
+        let problem = if stored.call.intent.is_some() {
+            outcome_unknown(&stored.call, reason)
+        } else {
+            let message = format!("The call was given up: {reason}.");
+            Problem::new("dead_lettered", message)
+        };
+        Ok(self.end(stored, problem))
+    }
+}
+
+/// The stricter of what the tool says now and what it said when the call was accepted.
+fn is_once(tool: &dyn Tool, call: &Call) -> bool {
+    tool.spec().effect == Effect::Once || call.effect == Effect::Once.as_str()
+}
+
+/// The claim could not be committed, so nothing was done.
+fn stopped(error: Error) -> Result<Effects, Failure> {
+    match error {
+        Error::Fenced(Fenced::Ended) => Ok(Effects::default()),
+        Error::Fenced(Fenced::Overtaken) => Err(overtaken()),
+        other @ Error::Calls(_) => Err(other.into()),
+    }
+}

@@ -1,0 +1,163 @@
+//! The circuit breaker in front of an upstream: through, parked or refused.
+
+use std::time::Duration;
+
+use serde_json::json;
+use waybill_calls::{Call, CallState, Problem, Stored};
+use waybill_messaging::Failure;
+use waybill_resilience::{Admission, Breakers, Permit, Sample};
+use waybill_toolkit::ToolError;
+
+use crate::{
+    attempt::Stores,
+    error::failure,
+    limits::{MAX_PARK, PARK_MARGIN},
+    run::{Verdict, Why},
+};
+
+/// The right to call an upstream once, and whom to tell how it went.
+pub(crate) struct Pass<'a> {
+    breakers: &'a Breakers,
+    upstream: &'a str,
+    /// `None` where the breaker's own state is broken: better no guard than no service.
+    permit: Option<Permit>,
+}
+
+pub(crate) enum Gate<'a> {
+    /// With a pass when there is an upstream.
+    Through(Option<Pass<'a>>),
+    /// Come back later.
+    Parked(Failure),
+    Refused(Problem),
+}
+
+/// Asks the breaker of `upstream` for one call.
+pub(crate) async fn gate<'a>(
+    stores: &Stores,
+    breakers: &'a Breakers,
+    upstream: Option<&'a str>,
+    stored: &Stored,
+    receives: u32,
+) -> Result<Gate<'a>, Failure> {
+    let Some(upstream) = upstream else {
+        return Ok(Gate::Through(None));
+    };
+    let pass = |permit| Pass {
+        breakers,
+        upstream,
+        permit,
+    };
+    let retry_at = match breakers.admit(upstream).await {
+        Ok(Admission::Permitted(permit)) => return Ok(Gate::Through(Some(pass(Some(permit))))),
+        Ok(Admission::Refused { retry_at }) => retry_at,
+        Err(waybill_resilience::Error::Port(error)) => return Err(error.into()),
+        Err(error @ waybill_resilience::Error::Contended { .. }) => {
+            return Err(Failure::retry(error));
+        }
+        Err(error @ waybill_resilience::Error::Corrupt { .. }) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(upstream, error, "no breaker guards this call");
+            return Ok(Gate::Through(Some(pass(None))));
+        }
+    };
+    let open = (retry_at - stores.clock.now()).to_std().unwrap_or_default();
+    let why = format!("the circuit breaker of {upstream} is open");
+    if let Some(parked) = park(stores, stored, receives, open, &why).await? {
+        return Ok(Gate::Parked(parked));
+    }
+    let message = format!(
+        "{upstream} is failing, so it is not called: its circuit breaker is open and lets the next \
+         call through at {}, too late for this call's deadline.",
+        retry_at.to_rfc3339()
+    );
+    let data = json!({ "breaker": upstream, "retryAt": retry_at });
+    Ok(Gate::Refused(Problem {
+        data: Some(data),
+        ..Problem::new("upstream_unavailable", message)
+    }))
+}
+
+/// Leaves the call on the queue, as waiting, for at least `least`; `None` when its deadline is
+/// sooner. Parking is no attempt: see the crate's documentation.
+pub(crate) async fn park(
+    stores: &Stores,
+    stored: &Stored,
+    receives: u32,
+    least: Duration,
+    why: &str,
+) -> Result<Option<Failure>, Failure> {
+    let call = &stored.call;
+    let now = stores.clock.now();
+    let after = least
+        .max(Duration::from_secs(receives.into()).min(MAX_PARK))
+        .saturating_add(spread(call));
+    let left = (call.deadline - now).to_std().unwrap_or_default();
+    if left < after + PARK_MARGIN {
+        return Ok(None);
+    }
+    // A call that may have acted stays as it is: cancelling it must not hide that.
+    if call.state != CallState::WaitingCapacity && call.intent.is_none() {
+        let mut parked = stored.clone();
+        let number = parked.call.attempt;
+        if parked
+            .call
+            .park(number, CallState::WaitingCapacity, now)
+            .is_ok()
+        {
+            match stores.calls.commit(&parked, Vec::new()).await {
+                // Somebody changed it: the next delivery sees what.
+                Ok(_)
+                | Err(waybill_calls::Error::Port(waybill_messaging::Error::Conflict { .. })) => {}
+                Err(error) => return Err(failure(error)),
+            }
+        }
+    }
+    Ok(Some(Failure::Retry {
+        after: Some(after),
+        source: why.into(),
+    }))
+}
+
+/// Up to half a second, so that parked calls do not come back all at once.
+fn spread(call: &Call) -> Duration {
+    let last = call.id.as_str().bytes().last().unwrap_or(0);
+    Duration::from_millis(u64::from(last % 32) * 16)
+}
+
+impl Pass<'_> {
+    /// Tells the breaker how the run went, as far as the upstream is to blame.
+    pub(crate) async fn report(self, verdict: &Verdict, took: Duration) {
+        let Some(permit) = self.permit else { return };
+        let told = match blame(verdict) {
+            Some(failed) => {
+                let sample = Sample { failed, took };
+                self.breakers.report(self.upstream, permit, sample).await
+            }
+            None => self.breakers.give_back(self.upstream, permit).await,
+        };
+        if let Err(error) = told {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(upstream = self.upstream, error, "cannot tell the breaker");
+        }
+    }
+
+    /// The call was not made.
+    pub(crate) async fn give_back(self) {
+        let verdict = Verdict::Stopped(Why::Lost);
+        self.report(&verdict, Duration::ZERO).await;
+    }
+}
+
+/// Whether the upstream failed; `None` when the run says nothing about it.
+fn blame(verdict: &Verdict) -> Option<bool> {
+    match verdict {
+        Verdict::Told(Ok(_) | Err(ToolError::InputRequired(_) | ToolError::Protocol { .. })) => {
+            Some(false)
+        }
+        Verdict::Told(Err(ToolError::Unavailable { .. } | ToolError::Unknown { .. }))
+        | Verdict::Stopped(Why::Timeout | Why::Deadline) => Some(true),
+        Verdict::Told(Err(ToolError::Invalid(_) | ToolError::Cancelled))
+        | Verdict::Panicked(_)
+        | Verdict::Stopped(Why::Cancelled | Why::Lost | Why::Shutdown) => None,
+    }
+}

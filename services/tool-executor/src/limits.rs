@@ -1,0 +1,47 @@
+//! Every limit of the executor, by name.
+
+use std::time::Duration;
+
+/// Tools that run at once in one process.
+pub(crate) const CONCURRENCY: usize = 256;
+/// How long a delivery is leased. A worker that died is replaced after this.
+pub(crate) const LEASE: Duration = Duration::from_mins(1);
+/// The last bound of a run; each tool's timeout and each call's deadline lie below it.
+pub(crate) const LONGEST_RUN: Duration = Duration::from_hours(24);
+/// How often a call is tried, after each answer of its client anew.
+pub(crate) const MAX_ATTEMPTS: u32 = 5;
+/// Receives of one delivery, parked ones included: hours of waiting, as the wait grows to
+/// [`MAX_PARK`]. SQS counts to 1,000.
+pub(crate) const MAX_RECEIVES: u32 = 900;
+
+/// A run shorter than this needs no claim of its own.
+pub(crate) const QUIET: Duration = Duration::from_millis(50);
+/// At most one progress commit in this time.
+pub(crate) const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+/// How long a tool may take to stop once it is told.
+pub(crate) const GRACE: Duration = Duration::from_secs(2);
+/// How long one look for changes of the record waits.
+pub(crate) const WATCH: Duration = Duration::from_secs(30);
+/// Before the ledger is asked again after it was away.
+pub(crate) const LEDGER_PAUSE: Duration = Duration::from_secs(1);
+/// How long a provider may take to tell what happened.
+pub(crate) const RECONCILE: Duration = Duration::from_secs(30);
+/// Conflicts that one change of a call may meet.
+pub(crate) const MAX_CONFLICTS: usize = 8;
+
+/// A parked call comes back no sooner than after so many seconds per receive, up to this.
+pub(crate) const MAX_PARK: Duration = Duration::from_secs(30);
+/// What must be left of a call's deadline when it comes back.
+pub(crate) const PARK_MARGIN: Duration = Duration::from_secs(1);
+
+/// The largest result that is kept.
+pub(crate) const MAX_RESULT: usize = 16 * 1024 * 1024;
+/// How often a large result is put before it is given up.
+pub(crate) const KEEP_TRIES: u32 = 3;
+
+/// Calls that one tick expires: writes and events of one commit.
+pub(crate) const SWEEP_STEP: usize = 40;
+/// A running call's own worker ends it at the deadline; the sweep steps in after this.
+pub(crate) const SWEEP_GRACE: Duration = Duration::from_secs(5);
+/// Expired records and blobs that one tick removes.
+pub(crate) const EXPIRE_STEP: usize = 1_000;

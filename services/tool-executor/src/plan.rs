@@ -1,0 +1,89 @@
+//! What to do about a delivery, by the record alone. Pure.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use waybill_calls::{Call, CallState, Problem};
+use waybill_events::{Event, EventType};
+
+use crate::limits::{LEASE, MAX_ATTEMPTS};
+
+#[derive(Debug, PartialEq)]
+pub(crate) enum Plan {
+    /// It has ended, or waits for its client.
+    Nothing,
+    /// It ends without running.
+    End(Problem),
+    /// Somebody else may be at it: come back.
+    ComeBack(Duration),
+    /// It ended more than one process, so it seems: put it aside.
+    PutAside,
+    /// It may have acted: find out.
+    Reconcile,
+    Run,
+}
+
+pub(crate) fn plan(call: &Call, event: &Event, receives: u32, now: DateTime<Utc>) -> Plan {
+    if call.state.is_terminal() {
+        return Plan::Nothing;
+    }
+    let overdue = call.deadline <= now;
+    if call.intent.is_some() {
+        return if overdue {
+            Plan::End(outcome_unknown(call, "its deadline passed"))
+        } else {
+            Plan::Reconcile
+        };
+    }
+    if call.cancel_requested {
+        return Plan::End(cancelled());
+    }
+    if overdue {
+        return Plan::End(expired());
+    }
+    match call.state {
+        CallState::WaitingInput => Plan::Nothing,
+        _ if is_answered_by_another(call, event) => Plan::Nothing,
+        // A delivery that was never received before has no dead worker: this is a duplicate, or
+        // another event of a call that runs.
+        CallState::Running if receives == 1 => Plan::ComeBack(LEASE),
+        _ if receives > MAX_ATTEMPTS && exhausted(call, call.attempt, receives) => Plan::PutAside,
+        _ => Plan::Run,
+    }
+}
+
+/// A call goes on in the name of the event that brought its last answer. Its other events have had
+/// their run: acting for one of them would end in an inbox mark that is already there.
+fn is_answered_by_another(call: &Call, event: &Event) -> bool {
+    match event.kind {
+        EventType::ToolCallInputProvided => {
+            call.state == CallState::Accepted && event.time < call.updated_at
+        }
+        _ => !call.input_responses.is_empty(),
+    }
+}
+
+/// Whether attempt `number` was the last one. The first may not have been counted, because a quick
+/// attempt is not; each answer of the client opens a new round; receives that were parked are none.
+pub(crate) fn exhausted(call: &Call, number: u32, receives: u32) -> bool {
+    let answers = u32::try_from(call.input_responses.len()).unwrap_or(u32::MAX);
+    receives >= MAX_ATTEMPTS && number + 1 >= MAX_ATTEMPTS.saturating_add(answers)
+}
+
+pub(crate) fn cancelled() -> Problem {
+    Problem::new("cancelled", "The call was cancelled.")
+}
+
+pub(crate) fn expired() -> Problem {
+    Problem::new("expired", "The call passed its deadline without an answer.")
+}
+
+/// `why` completes "..., because".
+pub(crate) fn outcome_unknown(call: &Call, why: &str) -> Problem {
+    let message = format!(
+        "{} may or may not have acted, because {why}. It will not be tried again. Check with the \
+         provider whether it happened before you repeat it; the idempotency key was {}.",
+        call.tool, call.id
+    );
+    Problem::new("outcome_unknown", message)
+}

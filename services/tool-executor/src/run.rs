@@ -1,0 +1,223 @@
+//! A tool at work, and everything that may come to it meanwhile.
+
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use futures::FutureExt;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use waybill_calls::Progress;
+use waybill_toolkit::{JsonObject, Signal, Signals, Tool, ToolContext, ToolResult, ToolRun};
+
+use crate::{
+    attempt::Attempt,
+    error::Error,
+    limits::{GRACE, LEDGER_PAUSE, PROGRESS_EVERY, QUIET, WATCH},
+};
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    Told(ToolResult),
+    /// With this message.
+    Panicked(String),
+    Stopped(Why),
+}
+
+/// Why a run ended before its tool did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It was cancelled and did not stop in time.
+    Cancelled,
+    /// It took longer than the tool may.
+    Timeout,
+    /// The call's deadline passed.
+    Deadline,
+    /// Another attempt has the call, or it has ended.
+    Lost,
+    /// The process ends.
+    Shutdown,
+}
+
+/// Runs the tool. Afterwards `attempt` knows what of it is committed.
+pub(crate) async fn run(
+    attempt: &mut Attempt,
+    tool: &dyn Tool,
+    arguments: JsonObject,
+    shutdown: &CancellationToken,
+) -> Verdict {
+    let (left, timeout) = (attempt.left(), tool.spec().timeout);
+    let deadline = Instant::now() + left.min(timeout);
+    let cancel = CancellationToken::new();
+    let (cx, signals) = ToolContext::new(tool_run(attempt, deadline), cancel.clone());
+    let work = AssertUnwindSafe(async { tool.call(arguments, &cx).await }).catch_unwind();
+    let finished = CancellationToken::new();
+    let watch = Watch {
+        attempt,
+        signals,
+        cancel: &cancel,
+        finished: &finished,
+        progress: None,
+        quiet_until: Instant::now() + QUIET,
+    };
+    let watch = watch.run();
+    tokio::pin!(work, watch);
+    let why = tokio::select! {
+        biased;
+        done = &mut work => {
+            // A commit under way is not dropped: the outcome stands on what it wrote.
+            finished.cancel();
+            watch.await;
+            return match done {
+                Ok(told) => Verdict::Told(told),
+                Err(panic) => Verdict::Panicked(panic_message(&*panic).to_owned()),
+            };
+        }
+        why = &mut watch => why.unwrap_or(Why::Lost),
+        () = sleep_until(deadline) => if left <= timeout { Why::Deadline } else { Why::Timeout },
+        () = shutdown.cancelled() => Why::Shutdown,
+    };
+    cancel.cancel();
+    Verdict::Stopped(why)
+}
+
+/// What a run of this attempt is given.
+pub(crate) fn tool_run(attempt: &Attempt, deadline: Instant) -> ToolRun {
+    let call = attempt.call();
+    let capabilities = call.client_capabilities.clone();
+    ToolRun {
+        call: call.id.clone(),
+        tenant: call.tenant.clone(),
+        attempt: attempt.number(),
+        deadline,
+        checkpoint: call.checkpoint.clone(),
+        responses: call.input_responses.clone(),
+        client_capabilities: capabilities.and_then(|value| serde_json::from_value(value).ok()),
+        traceparent: call.traceparent.clone(),
+    }
+}
+
+/// Looks after the record while the tool runs.
+struct Watch<'a> {
+    attempt: &'a mut Attempt,
+    signals: Signals,
+    cancel: &'a CancellationToken,
+    /// The tool is done: nothing new is begun.
+    finished: &'a CancellationToken,
+    /// Reported and not committed.
+    progress: Option<Progress>,
+    /// Nothing but a checkpoint is committed before.
+    quiet_until: Instant,
+}
+
+enum Step {
+    Finished,
+    Signal(Signal),
+    /// The claim, or progress, is due.
+    Due,
+    Changed(Result<(), Error>),
+}
+
+impl Watch<'_> {
+    /// Ends with the tool (`None`) or when the tool must end.
+    async fn run(mut self) -> Option<Why> {
+        loop {
+            if self.attempt.call().cancel_requested {
+                return self.wind_down(Why::Cancelled).await;
+            }
+            let done = match self.next().await {
+                Step::Finished => return None,
+                Step::Signal(signal) => self.take(signal).await,
+                Step::Due => self.commit().await,
+                Step::Changed(changed) => changed,
+            };
+            match done {
+                Ok(()) => {}
+                Err(Error::Fenced(_)) => return self.wind_down(Why::Lost).await,
+                Err(Error::Calls(error)) => {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "cannot commit what a tool reports; trying again"
+                    );
+                    self.pause().await;
+                }
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Step {
+        let committed = self.attempt.is_committed();
+        let due = !committed || self.progress.is_some();
+        tokio::select! {
+            biased;
+            () = self.finished.cancelled() => Step::Finished,
+            Some(signal) = self.signals.recv() => Step::Signal(signal),
+            () = sleep_until(self.quiet_until), if due => Step::Due,
+            changed = self.attempt.changed(WATCH), if committed => Step::Changed(changed),
+        }
+    }
+
+    async fn take(&mut self, signal: Signal) -> Result<(), Error> {
+        match signal {
+            Signal::Progress {
+                progress,
+                total,
+                message,
+            } => {
+                self.progress = Some(Progress {
+                    progress,
+                    total,
+                    message,
+                });
+                Ok(())
+            }
+            Signal::Checkpoint { value, saved } => {
+                // When it fails `saved` is dropped, and the tool knows.
+                self.attempt.save(&value).await?;
+                // The tool may have stopped waiting for it.
+                let _waits = saved.send(());
+                Ok(())
+            }
+            // Advisory, and nobody keeps it: the record has no place for a client's log.
+            Signal::Log { .. } => Ok(()),
+        }
+    }
+
+    async fn commit(&mut self) -> Result<(), Error> {
+        let Some(progress) = self.progress.clone() else {
+            return self.attempt.commit().await;
+        };
+        self.attempt.progress(&progress).await?;
+        self.progress = None;
+        self.quiet_until = Instant::now() + PROGRESS_EVERY;
+        Ok(())
+    }
+
+    /// Tells the tool to stop and gives it time to. Nothing that it reports from now on is kept.
+    async fn wind_down(mut self, why: Why) -> Option<Why> {
+        self.cancel.cancel();
+        self.signals.close();
+        while self.signals.try_recv().is_ok() {}
+        self.unless_finished(GRACE).await.then_some(why)
+    }
+
+    async fn pause(&self) {
+        self.unless_finished(LEDGER_PAUSE).await;
+    }
+
+    /// True when the time has passed first.
+    async fn unless_finished(&self, time: Duration) -> bool {
+        tokio::select! {
+            biased;
+            () = self.finished.cancelled() => false,
+            () = sleep(time) => true,
+        }
+    }
+}
+
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

@@ -1,0 +1,235 @@
+//! Putting the services together over the embedded backend.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use axum::Router;
+use tokio_util::sync::CancellationToken;
+use waybill_audit_sink::{AuditSink, ChainKey, Trail};
+use waybill_backend_sqlite::{DirectoryBlobs, LocalKeyRing, SqliteBackend};
+use waybill_calls::Calls;
+use waybill_events::TenantId;
+use waybill_identity::{Keys, Principal, Scope};
+use waybill_ingress::{
+    Gateway, McpSettings, McpState, RateLimit, Readiness,
+    desk::{Desk, DeskLimits},
+    mcp::Changes,
+};
+use waybill_messaging::{
+    BatchHandler, Blobs, Bus, Clock, Driver, Handler, Limits, Subscription,
+};
+use waybill_resilience::{Breakers, Settings};
+use waybill_tool_executor::{DeadlineSweep, ToolExecutor};
+use waybill_toolkit::{Content, Registry, Toolkit};
+use waybill_toolkit_code::CodeToolkit;
+use waybill_toolkit_files::FilesToolkit;
+use waybill_toolkit_upstream::{McpConfig, Options, Supervisor};
+
+use crate::{config::Config, doctor, files};
+
+/// Every subscription of this process.
+pub(crate) const TOPOLOGY: &[Subscription] = &[ToolExecutor::SUBSCRIPTION, AuditSink::SUBSCRIPTION];
+
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// What a spawned upstream server inherits.
+const INHERITED: &[&str] = &["PATH", "HOME", "LANG", "TMPDIR"];
+
+/// Everything that runs in this process, over one data directory.
+pub(crate) struct Local {
+    pub(crate) router: Router,
+    /// The first API key's secret.
+    pub(crate) key: String,
+    /// The first key was made by this start.
+    pub(crate) first_start: bool,
+    pub(crate) readiness: Readiness,
+    /// Ends open streams.
+    pub(crate) shutdown: CancellationToken,
+    desk: Desk,
+    driver: Driver,
+    supervisor: Arc<Supervisor>,
+}
+
+impl Local {
+    /// Opens the data directory, makes what is missing in it, and starts the workers.
+    pub(crate) async fn open(config: &Config) -> Result<Self> {
+        let clock = Clock::system();
+        let store = open_store(config, &clock)?;
+        let keyring = open_keyring(&config.data_dir)?;
+        let blobs = open_blobs(&config.data_dir, &clock)?;
+        let (ledger, queue) = (Arc::new(store.clone()), Arc::new(store.clone()));
+        let bus = Bus { ledger: ledger.clone(), queue, clock: clock.clone() };
+        let calls = Calls::new(ledger.clone(), blobs.clone(), clock.clone());
+        let keys = Keys::new(ledger.clone(), clock.clone());
+        let (key, first_start) = first_key(&config.data_dir, &keys).await?;
+        let chain_key = ChainKey::open(&*ledger, &keyring).await?;
+
+        let changes = Changes::default();
+        let registry = Registry::default();
+        let content = register(config, &registry, &changes)?;
+        let upstreams = upstreams(config)?;
+        let supervisor = Arc::new(Supervisor::start(upstreams, &registry, &options()));
+
+        let limits = DeskLimits {
+            deadline: Duration::from_secs(config.calls.deadline_s),
+            retention: Duration::from_secs(config.calls.retention_s),
+            ..DeskLimits::default()
+        };
+        let desk = Desk::new(calls.clone(), registry.clone(), clock.clone(), limits);
+        let (readiness, shutdown) = (Readiness::default(), CancellationToken::new());
+        let gateway = Gateway {
+            mcp: McpState {
+                desk: desk.clone(),
+                content,
+                changes,
+                settings: Arc::new(mcp_settings(config, chain_key.derive("request-state"))),
+                shutdown: shutdown.clone(),
+            },
+            keys,
+            trail: Trail::new(ledger.clone(), chain_key.clone()),
+            bus: bus.clone(),
+            subscriptions: TOPOLOGY.into(),
+            checks: doctor::checks(config, &store, &bus, &supervisor),
+            readiness: readiness.clone(),
+            rate: RateLimit { per_second: config.http.rate_per_second, burst: config.http.burst },
+            anonymous: config.conformance.then(anonymous),
+        };
+        let router = waybill_ingress::router(gateway)?;
+
+        let driver = Driver::new(bus, Limits::default());
+        let breakers = Breakers::new(ledger.clone(), clock.clone(), Settings::default());
+        let executor =
+            ToolExecutor::new(calls.clone(), ledger.clone(), registry, Arc::new(breakers), clock);
+        driver.start(Arc::new(executor));
+        driver.start_batch(Arc::new(AuditSink::new(ledger.clone(), chain_key)));
+        driver.schedule(Arc::new(DeadlineSweep::new(calls, ledger, blobs)), SWEEP_EVERY);
+        Ok(Self { router, key, first_start, readiness, shutdown, desk, driver, supervisor })
+    }
+
+    /// Lets running work finish within [`Config::DRAIN`]. False: some of it goes on after the next
+    /// start.
+    pub(crate) async fn close(self) -> bool {
+        self.shutdown.cancel();
+        self.desk.drain().await;
+        let finished = self.driver.drain(Config::DRAIN).await;
+        self.supervisor.shutdown(Config::DRAIN).await;
+        finished
+    }
+}
+
+fn open_store(config: &Config, clock: &Clock) -> Result<SqliteBackend> {
+    let directory = &config.data_dir;
+    SqliteBackend::open(directory, TOPOLOGY, clock.clone())
+        .with_context(|| format!("cannot open the data directory {}", directory.display()))
+}
+
+fn open_keyring(data_dir: &Path) -> Result<LocalKeyRing> {
+    let path = data_dir.join("master-key");
+    LocalKeyRing::open(&path).with_context(|| format!("cannot use {}", path.display()))
+}
+
+fn open_blobs(data_dir: &Path, clock: &Clock) -> Result<Arc<dyn Blobs>> {
+    let path = data_dir.join("blobs");
+    let blobs = DirectoryBlobs::open(&path, clock.clone());
+    Ok(Arc::new(blobs.with_context(|| format!("cannot use {}", path.display()))?))
+}
+
+/// The key for this machine's owner. Made once; its file is his copy of the secret.
+async fn first_key(data_dir: &Path, keys: &Keys) -> Result<(String, bool)> {
+    let path = files::key_file(data_dir);
+    if path.exists() {
+        return Ok((files::read_line(&path)?, false));
+    }
+    let tenant = TenantId::parse("default").context("the default tenant's name is valid")?;
+    let scopes = BTreeSet::from([Scope::ToolsCall, Scope::Admin]);
+    let new = keys.create("operator", tenant, "first key", scopes, None).await?;
+    files::write_private(&path, &format!("{}\n", new.secret))?;
+    Ok((new.secret, true))
+}
+
+/// Our own toolkits; in the test configuration the suite's fixtures, and nothing else.
+fn register(
+    config: &Config,
+    registry: &Registry,
+    changes: &Changes,
+) -> Result<Option<Arc<dyn Content>>> {
+    if config.conformance {
+        #[cfg(feature = "conformance")]
+        return conformance(registry, changes).map(Some);
+        #[cfg(not(feature = "conformance"))]
+        anyhow::bail!("this waybill was built without the conformance fixtures");
+    }
+    let _ = changes;
+    let roots = config.roots.iter();
+    let files = roots.clone().map(|r| waybill_toolkit_files::Root::new(&r.name, &r.path));
+    let code = roots.map(|r| waybill_toolkit_code::Root {
+        name: r.name.clone(),
+        path: r.path.clone(),
+    });
+    let toolkits: [Box<dyn Toolkit>; 2] = [
+        Box::new(FilesToolkit::open(&files.collect::<Vec<_>>())?),
+        Box::new(CodeToolkit::open(&code.collect::<Vec<_>>())?),
+    ];
+    for toolkit in &toolkits {
+        registry.set(&**toolkit)?;
+    }
+    Ok(None)
+}
+
+#[cfg(feature = "conformance")]
+fn conformance(registry: &Registry, changes: &Changes) -> Result<Arc<dyn Content>> {
+    use waybill_toolkit_conformance::{Change, Fixtures, OnChange, toolkits};
+
+    let changes = changes.clone();
+    let on_change: OnChange = Arc::new(move |change| match change {
+        Change::Tools => changes.tools_changed(),
+        Change::Prompts => changes.prompts_changed(),
+    });
+    for toolkit in toolkits(Some(on_change)) {
+        registry.set(&*toolkit)?;
+    }
+    Ok(Arc::new(Fixtures))
+}
+
+fn upstreams(config: &Config) -> Result<McpConfig> {
+    let Some(path) = &config.mcp_config else { return Ok(McpConfig::default()) };
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the MCP configuration {}", path.display()))?;
+    McpConfig::parse(&text, &crate::config::variable)
+        .with_context(|| format!("in the MCP configuration {}", path.display()))
+}
+
+fn options() -> Options {
+    let inherited = INHERITED.iter().filter_map(|name| {
+        crate::config::variable(name).map(|value| ((*name).to_owned(), value))
+    });
+    let base_env: BTreeMap<String, String> = inherited.collect();
+    Options { base_env, ..Options::default() }
+}
+
+fn mcp_settings(config: &Config, state_key: Vec<u8>) -> McpSettings {
+    let mut settings = McpSettings::new(state_key);
+    settings.hosts.extend(config.http.allowed_hosts.iter().cloned());
+    settings.origins.extend(config.http.allowed_origins.iter().cloned());
+    if !config.listen.ip().is_loopback() && !config.listen.ip().is_unspecified() {
+        settings.hosts.push(config.listen.ip().to_string());
+    }
+    settings.public_url.clone_from(&config.public_url);
+    settings.body_bytes = config.http.max_body_bytes;
+    settings.wait = Duration::from_secs(config.calls.inline_wait_s).min(settings.max_wait);
+    settings.task_wait = Duration::from_secs_f64(config.calls.task_wait_s.clamp(0.0, 28.0));
+    settings
+}
+
+/// Who calls without a key in the test configuration.
+fn anonymous() -> Principal {
+    Principal {
+        key_id: "anonymous".to_owned(),
+        tenant: TenantId::parse("conformance").expect("a valid tenant"),
+        scopes: BTreeSet::from([Scope::ToolsCall]),
+    }
+}

@@ -1,0 +1,272 @@
+//! Configuration: flags over environment (`WAYBILL_*`, `.env`) over `waybill.toml`. The only place
+//! that reads the environment.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use serde::Deserialize;
+
+const FILE: &str = "waybill.toml";
+
+/// What `waybill up` can be told on the command line and in the environment.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct UpArgs {
+    /// Where everything is kept [default: .waybill]
+    #[arg(long, env = "WAYBILL_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Address to listen on [default: 127.0.0.1:8080]
+    #[arg(long, env = "WAYBILL_LISTEN", value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Upstream MCP servers, in the usual mcp.json form
+    #[arg(long, env = "WAYBILL_MCP_CONFIG", value_name = "FILE")]
+    pub(crate) mcp_config: Option<PathBuf>,
+    /// Configuration file [default: waybill.toml, where it exists]
+    #[arg(long, env = "WAYBILL_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The URL that clients reach this gateway by, when it is not the address
+    #[arg(long, env = "WAYBILL_PUBLIC_URL", value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+    /// A folder that the files and code tools may read; repeat for more, the first is the default
+    #[arg(long = "root", env = "WAYBILL_ROOTS", value_name = "NAME=PATH", value_delimiter = ',')]
+    pub(crate) roots: Vec<String>,
+    /// What to log: error, warn, info, debug, or a tracing filter
+    #[arg(long, env = "WAYBILL_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+    /// How to log: text or json
+    #[arg(long, env = "WAYBILL_LOG_FORMAT", value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+    /// Serve the conformance suite's fixture tools, to anybody on this machine. For tests only.
+    #[arg(long, env = "WAYBILL_CONFORMANCE", hide = true)]
+    pub(crate) conformance: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// `waybill.toml`. Every key is optional.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+struct File {
+    data_dir: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    mcp_config: Option<PathBuf>,
+    public_url: Option<String>,
+    log: Option<String>,
+    log_format: Option<LogFormat>,
+    roots: Vec<Root>,
+    http: Http,
+    calls: Calls,
+}
+
+/// A folder that the files and code tools may read.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Root {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+}
+
+/// The door.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct Http {
+    /// Names that clients may address this gateway by, besides the loopback ones.
+    pub(crate) allowed_hosts: Vec<String>,
+    /// Web origins that may call it.
+    pub(crate) allowed_origins: Vec<String>,
+    pub(crate) max_body_bytes: usize,
+    /// Requests a second that a tenant may make for long, and at once.
+    pub(crate) rate_per_second: f64,
+    pub(crate) burst: u32,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            max_body_bytes: 4 * 1024 * 1024,
+            rate_per_second: 50_000.0,
+            burst: 100_000,
+        }
+    }
+}
+
+/// How long calls may take.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct Calls {
+    /// How long a request waits for its call's outcome before it answers with the handle.
+    pub(crate) inline_wait_s: u64,
+    /// The same for clients that take a task.
+    pub(crate) task_wait_s: f64,
+    /// How long a call may take, waiting included.
+    pub(crate) deadline_s: u64,
+    /// How long its outcome is kept after that.
+    pub(crate) retention_s: u64,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self { inline_wait_s: 20, task_wait_s: 2.0, deadline_s: 3_600, retention_s: 24 * 3_600 }
+    }
+}
+
+/// Everything `waybill up` needs to know.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) mcp_config: Option<PathBuf>,
+    pub(crate) public_url: Option<String>,
+    pub(crate) roots: Vec<Root>,
+    pub(crate) log: String,
+    pub(crate) log_format: LogFormat,
+    pub(crate) http: Http,
+    pub(crate) calls: Calls,
+    pub(crate) conformance: bool,
+}
+
+impl Config {
+    pub(crate) fn load(args: UpArgs) -> Result<Self> {
+        let file = match &args.config {
+            Some(path) => read(path)?,
+            None if Path::new(FILE).exists() => read(Path::new(FILE))?,
+            None => File::default(),
+        };
+        let mut roots =
+            args.roots.iter().map(|text| parse_root(text)).collect::<Result<Vec<_>>>()?;
+        if roots.is_empty() {
+            roots = file.roots;
+        }
+        if roots.is_empty() {
+            let path = std::env::current_dir().context("the current folder is gone")?;
+            roots.push(Root { name: "workspace".to_owned(), path });
+        }
+        let default = SocketAddr::from(([127, 0, 0, 1], 8080));
+        Ok(Self {
+            data_dir: data_dir(args.data_dir.or(file.data_dir)),
+            listen: args.listen.or(file.listen).unwrap_or(default),
+            mcp_config: args.mcp_config.or(file.mcp_config),
+            public_url: args.public_url.or(file.public_url),
+            roots,
+            log: args.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
+            log_format: args.log_format.or(file.log_format).unwrap_or_default(),
+            http: file.http,
+            calls: file.calls,
+            conformance: args.conformance,
+        })
+    }
+
+    /// The longest wait for running work when the process is told to end.
+    pub(crate) const DRAIN: Duration = Duration::from_secs(10);
+}
+
+/// Where everything is kept, unless told otherwise.
+pub(crate) fn data_dir(told: Option<PathBuf>) -> PathBuf {
+    told.unwrap_or_else(|| PathBuf::from(".waybill"))
+}
+
+/// Reads `.env` of this folder or one above into the environment; refuses `WAYBILL_*` names that
+/// nothing reads.
+pub(crate) fn load_dotenv() -> Result<()> {
+    match dotenvy::dotenv() {
+        Ok(_) => {}
+        Err(error) if error.not_found() => {}
+        Err(error) => return Err(error).context("cannot read .env"),
+    }
+    let command = <crate::commands::Cli as clap::CommandFactory>::command();
+    let known = known_variables(&command);
+    #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+    let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in set.filter(|name| name.starts_with("WAYBILL_")) {
+        if !known.contains(&name) {
+            let hint = nearest(&name, known.iter().map(String::as_str));
+            bail!("the environment sets {name}, which nothing reads{hint}");
+        }
+    }
+    Ok(())
+}
+
+/// One variable of the environment, for `mcp.json`'s `${NAME}` and the base of child processes.
+#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn known_variables(command: &clap::Command) -> Vec<String> {
+    let own = command.get_arguments().filter_map(|arg| arg.get_env()?.to_str().map(str::to_owned));
+    own.chain(command.get_subcommands().flat_map(known_variables)).collect()
+}
+
+fn read(path: &Path) -> Result<File> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the configuration file {}", path.display()))?;
+    toml::from_str(&text).map_err(|error| {
+        let hint = unknown_field(error.message()).unwrap_or_default();
+        anyhow::anyhow!("{}: {}{hint}", path.display(), error.to_string().trim_end())
+    })
+}
+
+/// serde says "unknown field `x`, expected one of `a`, `b`": name the nearest.
+fn unknown_field(message: &str) -> Option<String> {
+    let mut quoted = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
+    let wrong = quoted.next()?;
+    Some(nearest(wrong, quoted))
+}
+
+fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let best = known.max_by(|a, b| {
+        strsim::jaro_winkler(wrong, a).total_cmp(&strsim::jaro_winkler(wrong, b))
+    });
+    best.map(|best| format!("; did you mean {best}?")).unwrap_or_default()
+}
+
+fn parse_root(text: &str) -> Result<Root> {
+    match text.split_once('=') {
+        Some((name, path)) if !name.is_empty() && !path.is_empty() => {
+            Ok(Root { name: name.to_owned(), path: PathBuf::from(path) })
+        }
+        _ => bail!("--root takes NAME=PATH, not {text:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_names_the_nearest() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("waybill.toml");
+        std::fs::write(&path, "[http]\nmax-body-byte = 1\n").unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert!(error.contains("did you mean max-body-bytes?"), "{error}");
+        assert!(error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("waybill.toml");
+        std::fs::write(&path, "listen = \"127.0.0.1:9000\"\nlog = \"debug\"\n").unwrap();
+        let args = UpArgs {
+            config: Some(path),
+            listen: Some("127.0.0.1:9001".parse().unwrap()),
+            ..UpArgs::default()
+        };
+        let config = Config::load(args).unwrap();
+        assert_eq!(config.listen.port(), 9001);
+        assert_eq!(config.log, "debug");
+    }
+}

@@ -1,0 +1,82 @@
+//! `waybill up`.
+
+use std::{future::IntoFuture as _, io::Write as _, process::ExitCode, time::Instant};
+
+use anyhow::{Context as _, Result};
+use tokio::net::TcpListener;
+
+use crate::{
+    compose::Local,
+    config::{Config, LogFormat},
+    files, shutdown,
+};
+
+/// Serves until SIGINT or SIGTERM.
+pub(crate) fn up(config: &Config) -> Result<ExitCode> {
+    let format = match config.log_format {
+        LogFormat::Text => waybill_telemetry::Format::Text,
+        LogFormat::Json => waybill_telemetry::Format::Json,
+    };
+    waybill_telemetry::init(&config.log, format)?;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(serve(config))
+}
+
+async fn serve(config: &Config) -> Result<ExitCode> {
+    let began = Instant::now();
+    let local = Local::open(config).await?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}; is the port taken?", config.listen))?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    let url = format!("http://{address}");
+    files::write_private(&files::url_file(&config.data_dir), &format!("{url}\n"))?;
+    greet(config, &local, &url, began)?;
+
+    let stop = local.shutdown.clone();
+    let serving = axum::serve(listener, local.router.clone())
+        .with_graceful_shutdown(async move { stop.cancelled().await });
+    let mut serving = Box::pin(serving.into_future());
+    tokio::select! {
+        ended = &mut serving => ended.context("the server ended")?,
+        told = shutdown::requested() => told?,
+    }
+    tracing::info!("draining");
+    local.readiness.drain();
+    local.shutdown.cancel();
+    let open = tokio::time::timeout(Config::DRAIN, serving).await;
+    let finished = local.close().await;
+    drop(std::fs::remove_file(files::url_file(&config.data_dir)));
+    tracing::info!(requests_finished = open.is_ok(), work_finished = finished, "ended");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What somebody needs who has just started it.
+fn greet(config: &Config, local: &Local, url: &str, began: Instant) -> Result<()> {
+    let key_file = files::key_file(&config.data_dir);
+    let client = serde_json::json!({
+        "mcpServers": { "waybill": {
+            "type": "http",
+            "url": format!("{url}/mcp"),
+            "headers": { "Authorization": format!("Bearer {}", shown(local)) },
+        } }
+    });
+    let made = if local.first_start { " (made now; keep it private)" } else { "" };
+    let text = format!(
+        "waybill is ready after {} ms\n\n  MCP     {url}/mcp\n  status  {url}/mcp/status/ID\n  key     {}{made}\n  data    {}\n\nFor an MCP client:\n\n{}\n",
+        began.elapsed().as_millis(),
+        key_file.display(),
+        config.data_dir.display(),
+        serde_json::to_string_pretty(&client).context("plain JSON")?,
+    );
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to stdout")
+}
+
+/// The secret once, when it was made; later the place where it is.
+fn shown(local: &Local) -> &str {
+    if local.first_start { &local.key } else { "THE KEY IN THE KEY FILE" }
+}
