@@ -41,16 +41,14 @@ impl Run<'_> {
             Verdict::Panicked(message) => attempt.end(self.panicked(&message)),
             Verdict::Stopped(Why::Cancelled) if self.once => {
                 let why = "it was cancelled and did not stop in time";
-                self.unknown(attempt, why)
+                unknown(attempt, why)
             }
             Verdict::Stopped(Why::Cancelled) => attempt.end(cancelled()),
             Verdict::Stopped(Why::Timeout) if self.once => {
                 self.reconcile(attempt, "it took too long").await
             }
             Verdict::Stopped(Why::Timeout) => attempt.end(self.timed_out()),
-            Verdict::Stopped(Why::Deadline) if self.once => {
-                self.unknown(attempt, "its deadline passed")
-            }
+            Verdict::Stopped(Why::Deadline) if self.once => unknown(attempt, "its deadline passed"),
             Verdict::Stopped(Why::Deadline) => attempt.end(expired()),
             Verdict::Stopped(Why::Lost) => {
                 if attempt.has_ended().await? {
@@ -210,22 +208,17 @@ impl Run<'_> {
             Ok(Ok(Ok(Some(result)))) => return self.answered(attempt, &result).await,
             Ok(Ok(Err(ToolError::Unavailable { retry_after, .. }))) => retry_after,
             Ok(Ok(Err(ToolError::Unknown { .. }))) | Err(_) => None,
-            Ok(Ok(Ok(None) | Err(_)) | Err(_)) => return self.unknown(attempt, why),
+            Ok(Ok(Ok(None) | Err(_)) | Err(_)) => return unknown(attempt, why),
         };
         let last = exhausted(attempt.call(), attempt.number(), self.receives);
         if last || after.unwrap_or_default() >= attempt.left() {
-            return self.unknown(attempt, why);
+            return unknown(attempt, why);
         }
         let source = format!("{} cannot tell yet whether it acted", self.upstream());
         Err(Failure::Retry {
             after,
             source: source.into(),
         })
-    }
-
-    fn unknown(&self, attempt: Attempt, why: &str) -> Result<Effects, Failure> {
-        let problem = outcome_unknown(attempt.call(), why);
-        attempt.end(problem)
     }
 
     fn name(&self) -> &str {
@@ -271,6 +264,11 @@ impl Run<'_> {
         );
         Problem::new("result_lost", message)
     }
+}
+
+fn unknown(attempt: Attempt, why: &str) -> Result<Effects, Failure> {
+    let problem = outcome_unknown(attempt.call(), why);
+    attempt.end(problem)
 }
 
 /// What a tool said about its upstream, with its cause.
