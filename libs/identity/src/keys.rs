@@ -11,11 +11,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use quick_cache::sync::Cache;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use waybill_events::{AuditRecorded, Draft, Stamp, TenantId};
+use waybill_events::TenantId;
 use waybill_messaging::{Clock, Commit, Expect, Key, Ledger, Range, Write};
 
 use crate::{
-    Principal, Scope,
+    Audit, Note, Principal, Scope, Tenants,
+    refusals::Refusals,
     secret::{Secret, same},
 };
 
@@ -23,15 +24,19 @@ use crate::{
 const FRESH: Duration = Duration::from_secs(1);
 /// Keys remembered.
 const REMEMBERED: usize = 1_024;
-/// Refused authentications that are audited per minute; more are only counted.
-const AUDITED_REFUSALS: u32 = 10;
+/// Conflicts that one change of a key may meet.
+const MAX_CONFLICTS: usize = 8;
 const PARTITION: &str = "keys/all";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("there is no key {0}")]
     Unknown(String),
-    #[error("a key needs a name of 1 to 64 characters")]
+    #[error("there is no tenant {0}; tenants are made first")]
+    UnknownTenant(TenantId),
+    #[error("there is a tenant {0} already")]
+    TenantExists(TenantId),
+    #[error("a name has 1 to 64 characters")]
     Name,
     #[error("a key needs at least one scope")]
     NoScope,
@@ -96,23 +101,34 @@ struct Inner {
     /// Ids that were revoked through this process. A check whose read is older than the revocation
     /// may remember the key after it; this is what counts.
     revoked: RwLock<HashSet<String>>,
-    /// Refusals audited in the current minute.
-    refusals: Mutex<(DateTime<Utc>, u32)>,
+    refusals: Mutex<Refusals>,
+    tenants: Tenants,
+    audit: Audit,
 }
 
 impl Keys {
     pub fn new(ledger: Arc<dyn Ledger>, clock: Clock) -> Self {
-        let refusals = Mutex::new((clock.now(), 0));
+        let refusals = Mutex::new(Refusals::new(clock.now()));
+        let tenants = Tenants::new(Arc::clone(&ledger), clock.clone());
+        let audit = Audit::new(Arc::clone(&ledger), clock.clone(), "identity");
         Self(Arc::new(Inner {
             ledger,
             clock,
             checked: Cache::new(REMEMBERED),
             revoked: RwLock::default(),
             refusals,
+            tenants,
+            audit,
         }))
     }
 
-    /// Makes a key. `actor` is who asked for it, for the audit trail.
+    /// The tenants that keys are made for.
+    pub fn tenants(&self) -> &Tenants {
+        &self.0.tenants
+    }
+
+    /// Makes a key for a tenant that is there; the tenant `default` is made with its first key.
+    /// `actor` is who asked for it, for the audit trail.
     pub async fn create(
         &self,
         actor: &str,
@@ -148,8 +164,7 @@ impl Keys {
             key,
             digest: secret.digest(),
         };
-        self.commit(&stored, Expect::Absent, "key.created", actor, Some(listed))
-            .await?;
+        self.commit_new(&stored, actor, &listed).await?;
         Ok(NewKey {
             key: stored.key,
             secret: secret.text,
@@ -178,6 +193,7 @@ impl Keys {
 
     /// Ends a key. One that has ended stays as it is.
     pub async fn revoke(&self, actor: &str, id: &str) -> Result<ApiKey, Error> {
+        let mut conflicts = 0;
         loop {
             let (mut stored, version) = self
                 .read(id)
@@ -188,11 +204,9 @@ impl Keys {
             }
             stored.key.revoked_at = Some(self.0.clock.now());
             let expect = Expect::Version(version);
-            match self
-                .commit(&stored, expect, "key.revoked", actor, None)
-                .await
-            {
-                Ok(()) => {
+            let commit = self.change(&stored, expect, "key.revoked", actor, None)?;
+            match self.0.ledger.commit(commit).await {
+                Ok(_) => {
                     let mut revoked = self
                         .0
                         .revoked
@@ -203,8 +217,10 @@ impl Keys {
                     self.0.checked.remove(id);
                     return Ok(stored.key);
                 }
-                Err(Error::Port(waybill_messaging::Error::Conflict { .. })) => {}
-                Err(error) => return Err(error),
+                Err(waybill_messaging::Error::Conflict { .. }) if conflicts < MAX_CONFLICTS => {
+                    conflicts += 1;
+                }
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -245,38 +261,35 @@ impl Keys {
         })
     }
 
-    /// Audits a refused authentication, at a bounded rate. `reason` must not repeat the key.
-    pub async fn refused(&self, reason: &str) -> Result<(), Error> {
+    /// Audits a refused authentication, at a bounded rate per source and altogether. `reason` must
+    /// not repeat the key; `source` only counts, and is not written down.
+    pub async fn refused_from(&self, source: &str, reason: &str) -> Result<(), Error> {
         let now = self.0.clock.now();
-        {
-            let mut refusals = self
-                .0
-                .refusals
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            if now - refusals.0 > TimeDelta::minutes(1) {
-                *refusals = (now, 0);
-            }
-            refusals.1 += 1;
-            if refusals.1 > AUDITED_REFUSALS {
-                return Ok(());
-            }
-        }
-        let event = self.audit(
-            "auth.refused",
-            "unknown",
-            "denied",
-            "door",
-            Some(reason.to_owned()),
-        );
-        self.0
-            .ledger
-            .commit(Commit {
-                events: vec![event],
-                ..Commit::default()
-            })
-            .await?;
-        Ok(())
+        let refusals = &self.0.refusals;
+        let admitted = refusals
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .admit(source, now);
+        let Some(silent) = admitted else {
+            return Ok(());
+        };
+        let detail = match silent {
+            0 => reason.to_owned(),
+            silent => format!("{reason}; {silent} more before it were only counted"),
+        };
+        let note = Note {
+            action: "auth.refused",
+            actor: "unknown",
+            outcome: "denied",
+            subject: "door",
+            detail: Some(detail),
+        };
+        Ok(self.0.audit.record(note).await?)
+    }
+
+    /// [`refused_from`](Self::refused_from) a source that is not known.
+    pub async fn refused(&self, reason: &str) -> Result<(), Error> {
+        self.refused_from("", reason).await
     }
 
     fn was_revoked(&self, id: &str) -> bool {
@@ -296,59 +309,53 @@ impl Keys {
         Ok(Some((stored, record.version)))
     }
 
-    async fn commit(
+    /// The key, and the check that its tenant is there, in one step.
+    async fn commit_new(&self, stored: &Stored, actor: &str, scopes: &str) -> Result<(), Error> {
+        let mut conflicts = 0;
+        loop {
+            let (tenant, made) = self.0.tenants.required(actor, &stored.key.tenant).await?;
+            let detail = Some(scopes.to_owned());
+            let mut commit = self.change(stored, Expect::Absent, "key.created", actor, detail)?;
+            commit.writes.push(tenant);
+            commit.events.splice(0..0, made);
+            match self.0.ledger.commit(commit).await {
+                Ok(_) => return Ok(()),
+                // Somebody made the first tenant at the same time.
+                Err(waybill_messaging::Error::Conflict { .. }) if conflicts < MAX_CONFLICTS => {
+                    conflicts += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The key as it is to be stored, and the note of it.
+    fn change(
         &self,
         stored: &Stored,
         expect: Expect,
         action: &str,
         actor: &str,
         detail: Option<String>,
-    ) -> Result<(), Error> {
-        let body = Bytes::from(serde_json::to_vec(stored).map_err(Error::Corrupt)?);
-        let key = Key::new(PARTITION, stored.key.id.as_str());
+    ) -> Result<Commit, Error> {
         let write = Write::Put {
-            key,
+            key: Key::new(PARTITION, stored.key.id.as_str()),
             expect,
-            body,
+            body: Bytes::from(serde_json::to_vec(stored).map_err(Error::Corrupt)?),
             index: Vec::new(),
             expires_at: None,
         };
-        let event = self.audit(action, actor, "allowed", &stored.key.id, detail);
-        let commit = Commit {
-            writes: vec![write],
-            events: vec![event],
-            seen: Vec::new(),
-        };
-        self.0.ledger.commit(commit).await?;
-        Ok(())
-    }
-
-    fn audit(
-        &self,
-        action: &str,
-        actor: &str,
-        outcome: &str,
-        subject: &str,
-        detail: Option<String>,
-    ) -> waybill_events::Event {
-        let now = self.0.clock.now();
-        let data = AuditRecorded {
-            action: action.to_owned(),
-            actor: actor.to_owned(),
-            outcome: outcome.to_owned(),
+        let note = Note {
+            action,
+            actor,
+            outcome: "allowed",
+            subject: &stored.key.id,
             detail,
         };
-        let mut random = [0; 16];
-        rand::fill(&mut random);
-        let cause = waybill_events::EventId::root(now, u128::from_ne_bytes(random));
-        let stamp = Stamp {
-            service: "identity",
-            now,
-            cause: cause.as_str(),
-            correlation: None,
-            causation: None,
-            traceparent: None,
-        };
-        Draft::new(TenantId::system(), subject, &data).stamp(&stamp, 0)
+        Ok(Commit {
+            writes: vec![write],
+            events: vec![self.0.audit.event(note)],
+            seen: Vec::new(),
+        })
     }
 }

@@ -107,7 +107,7 @@ async fn a_read_from_before_the_revocation_does_not_bring_the_key_back() {
         hold.go_on.send(()).unwrap();
     });
     let late = keys.authenticate(&new.secret).await;
-    assert!(matches!(late, Err(AuthError::Ended)), "{:?}", late);
+    assert!(matches!(late, Err(AuthError::Ended)), "{late:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -123,9 +123,14 @@ async fn creation_and_revocation_are_audited_once() {
         .map(|(subject, data)| (subject.as_str(), data.action.as_str(), data.actor.as_str()))
         .collect();
     let id = new.key.id.as_str();
+    let made = ("default", "tenant.created", "operator");
     assert_eq!(
         told,
-        [(id, "key.created", "operator"), (id, "key.revoked", "k1")]
+        [
+            made,
+            (id, "key.created", "operator"),
+            (id, "key.revoked", "k1")
+        ]
     );
 }
 

@@ -56,7 +56,9 @@ async fn create(
     };
     let lifetime = create.lifetime_s.map(Duration::from_secs);
     let actor = &principal.key_id;
-    let new = keys.create(actor, tenant, &create.name, create.scopes, lifetime).await?;
+    let new = keys
+        .create(actor, tenant, &create.name, create.scopes, lifetime)
+        .await?;
     Ok((StatusCode::CREATED, Json(new)))
 }
 
@@ -72,6 +74,12 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
             Error::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "not_found", error.to_string()),
+            Error::UnknownTenant(_) => {
+                Self::new(StatusCode::NOT_FOUND, "unknown_tenant", error.to_string())
+            }
+            Error::TenantExists(_) => {
+                Self::new(StatusCode::CONFLICT, "tenant_exists", error.to_string())
+            }
             Error::Name | Error::NoScope => Self::bad_request(error.to_string()),
             Error::Port(_) | Error::Corrupt(_) => Self::internal(&error),
         }
