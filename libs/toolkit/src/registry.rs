@@ -6,6 +6,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use crate::Tool;
 
@@ -34,6 +35,7 @@ pub struct Registry {
     toolkits: Arc<ArcSwap<BTreeMap<String, Tools>>>,
     /// Held while a new map is made, so that two toolkits that change at once both stay.
     changing: Arc<Mutex<()>>,
+    changes: Arc<watch::Sender<()>>,
 }
 
 impl Registry {
@@ -56,7 +58,13 @@ impl Registry {
         }
         next.insert(toolkit.name().to_owned(), tools);
         self.toolkits.store(Arc::new(next));
+        self.changes.send_replace(());
         Ok(())
+    }
+
+    /// Changes at each [`Registry::set`].
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     pub fn get(&self, name: &str) -> Option<Arc<dyn Tool>> {

@@ -23,12 +23,21 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), retry_after_s: None }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            retry_after_s: None,
+        }
     }
 
     /// One and the same for ids that never were, are another tenant's, or have been forgotten.
     pub(crate) fn no_such_call() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "there is no such call, or it has expired")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "there is no such call, or it has expired",
+        )
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
@@ -54,7 +63,9 @@ impl IntoResponse for Problem {
         let body = Json(json!({ "error": { "code": self.code, "message": self.message } }));
         let mut response = (self.status, body).into_response();
         if let Some(seconds) = self.retry_after_s {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -64,9 +75,11 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
             Error::Unknown => Self::no_such_call(),
-            Error::IdempotencyMismatch { .. } => {
-                Self::new(StatusCode::CONFLICT, "idempotency_mismatch", error.to_string())
-            }
+            Error::IdempotencyMismatch { .. } => Self::new(
+                StatusCode::CONFLICT,
+                "idempotency_mismatch",
+                error.to_string(),
+            ),
             Error::Fenced(_) => Self::new(StatusCode::CONFLICT, "ended", error.to_string()),
             Error::Port(_) | Error::Corrupt(_) => Self::internal(&error),
         }
@@ -77,7 +90,9 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let (status, code) = match &refusal {
             Refusal::Calls(_) => {
-                let Refusal::Calls(error) = refusal else { unreachable!("matched above") };
+                let Refusal::Calls(error) = refusal else {
+                    unreachable!("matched above")
+                };
                 return error.into();
             }
             Refusal::Schema { .. } | Refusal::Interrupted => return Self::internal(&refusal),
@@ -95,9 +110,11 @@ impl From<Refusal> for Problem {
 impl From<waybill_messaging::Error> for Problem {
     fn from(error: waybill_messaging::Error) -> Self {
         match error {
-            waybill_messaging::Error::Unknown(what) => {
-                Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no {what}"))
-            }
+            waybill_messaging::Error::Unknown(what) => Self::new(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                format!("there is no {what}"),
+            ),
             error => Self::internal(&error),
         }
     }

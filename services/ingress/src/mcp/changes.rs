@@ -2,8 +2,8 @@
 
 use tokio::sync::watch;
 
-/// Cheap to clone. Whoever changes a toolkit or the prompts says so here; a change that nobody
-/// listens to costs nothing.
+/// Cheap to clone. Whoever changes the prompts says so here, and who changes what a tool is without
+/// setting its toolkit in the registry anew, which tells by itself.
 #[derive(Clone, Debug)]
 pub struct Changes {
     tools: watch::Sender<()>,

@@ -48,6 +48,7 @@ pub(super) async fn listen(server: &Server, cx: SubscriptionContext) -> Result<(
         return Err(ErrorData::internal_error(message, None));
     };
     let (tools, prompts) = (server.changes.tools(), server.changes.prompts());
+    let registry = server.desk.registry().changes();
     let mut calls = FuturesUnordered::new();
     for uri in cx.accepted().resource_subscriptions.iter().flatten() {
         let id = call_id(uri).unwrap_or_default();
@@ -69,6 +70,7 @@ pub(super) async fn listen(server: &Server, cx: SubscriptionContext) -> Result<(
         () = sleep(LIFETIME) => {}
         () = async { tokio::join!(
             tell(tools, cx.sink(), tools_changed),
+            tell(registry, cx.sink(), tools_changed),
             tell(prompts, cx.sink(), prompts_changed),
             async { while calls.next().await.is_some() {} },
         ); } => {}

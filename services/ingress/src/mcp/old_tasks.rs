@@ -21,7 +21,7 @@ use waybill_calls::{Call, CallFilter, CallState, McpStatus, Stored};
 use waybill_toolkit::{Registry, TaskSupport};
 
 use super::{
-    asked::Asked,
+    asked::{Asked, is_modern},
     call::{self, Placed},
     envelope::{Envelope, version},
     errors, outcome,
@@ -127,7 +127,7 @@ pub(super) async fn run(
     cx: &Cx,
 ) -> Result<CustomResult, ErrorData> {
     let Some(method) = request.method.strip_prefix(OURS) else {
-        return Err(unreadable(&request.method));
+        return Err(unreadable(&request.method, is_modern(cx)));
     };
     let params = request.params.unwrap_or_default();
     let asked = Asked::read(cx, &server.settings)?;
@@ -137,7 +137,7 @@ pub(super) async fn run(
         "tasks/result" => result(server, &asked, find(server, cx, params).await?).await?,
         "tasks/cancel" => cancel(server, &asked, find(server, cx, params).await?).await?,
         "tasks/list" => list(server, &asked, params).await?,
-        _ => return Err(unreadable(method)),
+        _ => return Err(unreadable(method, is_modern(cx))),
     };
     Ok(CustomResult::new(answer))
 }
@@ -255,25 +255,28 @@ fn read<T: DeserializeOwned>(params: Value) -> Result<T, ErrorData> {
     })
 }
 
-/// rmcp takes a known method with parameters of another shape for an unknown method.
-fn unreadable(method: &str) -> ErrorData {
-    const KNOWN: [&str; 14] = [
+/// rmcp takes a known method with parameters of another shape for an unknown method. Some methods
+/// are known to one era only.
+fn unreadable(method: &str, modern: bool) -> ErrorData {
+    const BOTH: [&str; 8] = [
         "completion/complete",
-        "initialize",
-        "logging/setLevel",
         "prompts/get",
         "prompts/list",
         "resources/list",
         "resources/read",
-        "resources/subscribe",
         "resources/templates/list",
-        "resources/unsubscribe",
-        "subscriptions/listen",
-        "tasks/get",
         "tools/call",
         "tools/list",
     ];
-    if KNOWN.contains(&method) || matches!(method, "tasks/update" | "tasks/cancel") {
+    const OLD: [&str; 3] = ["initialize", "resources/subscribe", "resources/unsubscribe"];
+    const NEW: [&str; 4] = [
+        "subscriptions/listen",
+        "tasks/cancel",
+        "tasks/get",
+        "tasks/update",
+    ];
+    let era: &[&str] = if modern { &NEW } else { &OLD };
+    if BOTH.contains(&method) || era.contains(&method) {
         let message = format!("the parameters of {method} are not valid");
         return ErrorData::invalid_params(message, None);
     }

@@ -69,6 +69,28 @@ async fn a_refusal_repeats_the_id() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_method_of_the_other_era_is_not_found() {
+    let gateway = gateway();
+    for method in [
+        "initialize",
+        "logging/setLevel",
+        "resources/subscribe",
+        "ping",
+    ] {
+        let answer = gateway.new_era(json!({}), method, json!({})).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.error().0),
+            (404, -32601),
+            "{method}"
+        );
+    }
+    let bad = gateway
+        .new_era(json!({}), "resources/read", json!({ "uri": 5 }))
+        .await;
+    assert_ne!(bad.error().0, -32601);
+}
+
+#[tokio::test(start_paused = true)]
 async fn content_types_methods_hosts_and_origins_are_checked() {
     let gateway = gateway();
     let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" }).to_string();

@@ -177,7 +177,8 @@ impl Gateway {
     }
 
     pub(crate) async fn finish(&self, call: &Call, result: &CallToolResult) {
-        let kept = self.desk.calls().keep(call, "result", &json!(result));
+        let result = json!(result);
+        let kept = self.desk.calls().keep(call, "result", &result);
         let payload = kept.await.unwrap();
         self.change(&call.tenant, &call.id, move |call, now| {
             let outcome = Outcome::Result(payload.clone());
