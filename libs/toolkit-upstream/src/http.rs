@@ -25,6 +25,9 @@ use crate::config::HttpConfig;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A dead peer behind a silent network is noticed by this.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// Shorter than Node's five seconds: a request on a connection that the server is just closing ends
+/// as unknown, though nothing was done.
+const POOL_IDLE: Duration = Duration::from_secs(4);
 /// The executor bounds the calls; this only must not be the narrower limit (rmcp's default is 16).
 const MAX_REQUESTS: usize = 1024;
 /// Pause before a broken stream is resumed; doubles.
@@ -47,13 +50,7 @@ pub(crate) fn transport(
     config: &HttpConfig,
     resumes: usize,
 ) -> Result<StreamableHttpClientTransport<HttpClient>, ClientError> {
-    let client = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls(config.url.starts_with("https:"))?)
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_keepalive(KEEPALIVE)
-        .build()?;
+    let client = client(config.url.starts_with("https:"))?;
     let mut settings = StreamableHttpClientTransportConfig::with_uri(config.url.as_str())
         .custom_headers(config.headers.iter().cloned().collect())
         .max_concurrent_requests(MAX_REQUESTS);
@@ -62,6 +59,18 @@ pub(crate) fn transport(
         HttpClient(client),
         settings,
     ))
+}
+
+/// A client whose every limit is set here.
+pub(crate) fn client(secure: bool) -> Result<reqwest::Client, ClientError> {
+    Ok(reqwest::Client::builder()
+        .tls_backend_preconfigured(tls(secure)?)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_keepalive(KEEPALIVE)
+        .pool_idle_timeout(POOL_IDLE)
+        .build()?)
 }
 
 /// When a stream that broke off is asked for again. rmcp's own policy never ends, and its pauses

@@ -103,12 +103,15 @@ fn delay(retry_after: &str) -> Option<Duration> {
     retry_after.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// Whether the session cannot be used any more: the supervisor makes a new one.
+/// Whether the session may not be usable any more. A status is an answer: who sends it is there.
 pub(crate) fn is_lost(error: &ServiceError) -> bool {
-    matches!(
-        error,
-        ServiceError::TransportSend(_) | ServiceError::TransportClosed
-    )
+    match error {
+        ServiceError::TransportClosed => true,
+        ServiceError::TransportSend(error) => {
+            !matches!(error.error.downcast_ref(), Some(HttpError::HttpStatus(_)))
+        }
+        _ => false,
+    }
 }
 
 /// Whether a server of the old era may have choked on `server/discover`: it left, or answered it
@@ -180,6 +183,15 @@ mod tests {
         assert!(matches!(error, ToolError::Unavailable { .. }));
     }
 
+    #[tokio::test]
+    async fn a_refused_connection_is_unavailable() {
+        let client = crate::http::client(false).unwrap();
+        // Port 1: nobody listens there, and nobody unprivileged can.
+        let refused = client.get("http://127.0.0.1:1/").send().await.unwrap_err();
+        let error = send(HttpError::Client(refused));
+        assert!(matches!(error, ToolError::Unavailable { .. }), "{error:?}");
+    }
+
     #[test]
     fn what_may_have_happened_is_unknown() {
         for error in [
@@ -191,6 +203,17 @@ mod tests {
         ] {
             assert!(matches!(error, ToolError::Unknown { .. }), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_busy_server_is_not_a_lost_one() {
+        let sent = |error: HttpError| {
+            let id = TypeId::of::<()>();
+            ServiceError::TransportSend(DynamicTransportError::from_parts("t", id, Box::new(error)))
+        };
+        assert!(!is_lost(&sent(status(429, None))));
+        assert!(is_lost(&sent(HttpError::UnexpectedEndOfStream)));
+        assert!(is_lost(&ServiceError::TransportClosed));
     }
 
     #[test]

@@ -92,16 +92,18 @@ impl Site {
         })
     }
 
+    /// When it returns, the listener and all connections are closed.
     fn stop(&mut self) {
-        self.runtime.take().unwrap().shutdown_background();
+        if let Some(runtime) = self.runtime.take() {
+            // A runtime cannot be dropped, which waits, inside another.
+            std::thread::spawn(move || drop(runtime)).join().unwrap();
+        }
     }
 }
 
 impl Drop for Site {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        self.stop();
     }
 }
 
@@ -182,9 +184,7 @@ async fn cancellation_and_changes_cross_http() {
             matches!(late, Err(ToolError::Unknown { .. })),
             "{protocol}: {late:?}"
         );
-        while rig.text("web__cancelled", json!({})).await != "1" {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        rig.until_answers("web__cancelled", json!({}), "1").await;
         rig.text("web__grow", json!({})).await;
         eventually(|| rig.registry.get("web__extra")).await;
         rig.stop().await;
@@ -202,21 +202,9 @@ async fn a_lost_session_is_made_anew_under_the_call() {
     // 404, after a restart.
     site.stop();
     let _site = Site::start_at(site.address, &Fixture::legacy()).await;
-    let answer = eventually_text(&rig, "b").await;
-    assert_eq!(answer, "b");
+    rig.until_answers("web__echo", json!({"text": "b"}), "b")
+        .await;
     rig.stop().await;
-}
-
-/// Calls until the connection of before the restart has been given up.
-async fn eventually_text(rig: &Rig, say: &str) -> String {
-    loop {
-        match rig.call("web__echo", json!({ "text": say })).await {
-            Err(ToolError::Unavailable { .. } | ToolError::Unknown { .. }) => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            answer => return text(answer),
-        }
-    }
 }
 
 #[tokio::test]
@@ -246,6 +234,7 @@ async fn what_was_not_sent_is_unavailable_and_what_was_cut_unknown() {
             "{protocol}: {cut:?}"
         );
 
+        rig.until_failed("web").await;
         let refused = rig.call("web__echo", json!({})).await.unwrap_err();
         assert!(
             matches!(refused, ToolError::Unavailable { .. }),
@@ -253,7 +242,8 @@ async fn what_was_not_sent_is_unavailable_and_what_was_cut_unknown() {
         );
         assert!(rig.registry.get("web__echo").is_some());
         let _site = Site::start_at(site.address, &fixture).await;
-        assert_eq!(eventually_text(&rig, "back").await, "back");
+        rig.until_answers("web__echo", json!({"text": "back"}), "back")
+            .await;
         rig.stop().await;
     }
 }

@@ -1,7 +1,7 @@
 //! The official servers, unmodified. `WAYBILL_NPM_SERVERS` names a folder in which `npm install
 //! @modelcontextprotocol/server-filesystem @modelcontextprotocol/server-everything` was run.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
 use waybill_toolkit::{Effect, ToolError};
@@ -108,7 +108,7 @@ async fn server_everything() {
     let cancelled = tokio::join!(
         call.run(&slow, json!({ "duration": 60, "steps": 2 })),
         async {
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
             call.cancel.cancel();
         }
     );
@@ -148,7 +148,11 @@ async fn server_everything_over_http() {
         .unwrap();
     let entry = json!({ "type": "http", "url": format!("http://127.0.0.1:{port}/mcp") });
     // It is not up yet: the supervisor comes back until it is.
-    let rig = Rig::begin(&json!({ "all": entry }), &options());
+    let soon = Options {
+        refresh: Duration::from_millis(200),
+        ..options()
+    };
+    let rig = Rig::begin(&json!({ "all": entry }), &soon);
     rig.until_ready("all").await;
     let call = Call::new();
     let slow = rig.tool("all__trigger-long-running-operation");
@@ -157,12 +161,12 @@ async fn server_everything_over_http() {
 
     // A restart loses its sessions.
     process.kill().await.unwrap();
+    rig.until_failed("all").await;
     let error = rig
         .call("all__echo", json!({ "message": "x" }))
         .await
         .unwrap_err();
     assert!(matches!(error, ToolError::Unavailable { .. }), "{error:?}");
-    rig.until_failed("all").await;
     let _process = tokio::process::Command::new("node")
         .arg(server("server-everything"))
         .arg("streamableHttp")

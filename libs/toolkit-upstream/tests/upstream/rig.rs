@@ -76,6 +76,19 @@ impl Rig {
         text(self.call(tool, arguments).await)
     }
 
+    /// Calls until the answer is this one.
+    pub(crate) async fn until_answers(&self, tool: &str, arguments: Value, answer: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let now = self.call(tool, arguments.clone()).await;
+            if now.is_ok() && text(now) == answer {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{tool} never answers {answer}");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     pub(crate) async fn until(&self, server: &str, what: impl Fn(&Health) -> bool) -> Health {
         eventually(|| {
             let health = self

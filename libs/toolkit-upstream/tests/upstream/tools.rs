@@ -130,12 +130,8 @@ async fn cancellation_deadline_and_drop_reach_the_upstream() {
     let rig = Rig::start(json!({ "up": entry("modern"), "old": entry("legacy") })).await;
     for server in ["up", "old"] {
         let hang = rig.tool(&format!("{server}__hang"));
-        let seen = async |count: &str| {
-            let tool = rig.tool(&format!("{server}__cancelled"));
-            while text(Call::new().run(&tool, json!({})).await) != count {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
+        let count = format!("{server}__cancelled");
+        let seen = |times| rig.until_answers(&count, json!({}), times);
         let call = Call::new();
         let cancelled = tokio::join!(call.run(&hang, json!({})), async {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -247,9 +243,7 @@ async fn cancelling_a_task_cancels_it_at_the_upstream() {
         matches!(cancelled.0, Err(ToolError::Cancelled)),
         "{cancelled:?}"
     );
-    while rig.text("up__cancelled", json!({})).await != "1" {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    rig.until_answers("up__cancelled", json!({}), "1").await;
     rig.stop().await;
 }
 
