@@ -1,1 +1,54 @@
-fn main() {}
+//! `cargo xtask`: the developer's commands. See `CONTRIBUTING.md`.
+#![expect(clippy::print_stdout, reason = "a command that people and CI read")]
+
+mod advisories;
+mod clients;
+mod command;
+mod gate;
+mod gateway;
+mod place;
+mod tools;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use command::cargo;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  test [STEP...]        the gate: every check that a change must pass, or only the steps named
+  generate [--check]    write schemas/ and docs/ from the code; --check only compares
+  clients [NAME...]     third-party MCP clients against the release binary
+  conformance           the official MCP conformance suite against the release binary
+
+What a command needs and the machine lacks is installed into .tools/.
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: &[&str]) -> Result<()> {
+    match words {
+        ["test", steps @ ..] => gate::run_steps(steps),
+        ["generate", rest @ ..] => cargo(["run", "--quiet", "--package", "waybill-schemas", "--"])
+            .args(rest)
+            .run(),
+        ["clients", names @ ..] => clients::run_clients(names),
+        ["conformance"] => clients::run_clients(&["conformance"]),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        [unknown, ..] => bail!("no command {unknown:?}\n\n{HELP}"),
+    }
+}
