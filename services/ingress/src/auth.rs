@@ -45,7 +45,9 @@ pub(crate) async fn only_admin(request: Request, next: Next) -> Response {
         Problem::new(StatusCode::FORBIDDEN, "insufficient_scope", message).into_response();
     let challenge = r#"Bearer error="insufficient_scope", scope="admin""#;
     let challenge = HeaderValue::from_static(challenge);
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, challenge);
     response
 }
 
@@ -85,12 +87,17 @@ impl Door {
     async fn refuse(&self, reason: &str) -> Response {
         self.metrics.refused();
         if let Err(error) = self.keys.refused(reason).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "cannot audit a refusal");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot audit a refusal"
+            );
         }
         let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", reason);
         let mut response = problem.into_response();
         let challenge = HeaderValue::from_static(r#"Bearer realm="waybill""#);
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, challenge);
         response
     }
 }

@@ -95,7 +95,11 @@ async fn place(
     let wait = wait(text("prefer").unwrap_or_default(), &counter.settings);
     let stored = counter.desk.outcome(submitted.stored, wait).await?;
     let url = format!("/mcp/status/{}", stored.call.id);
-    let code = if settled(&stored.call) { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let code = if settled(&stored.call) {
+        StatusCode::OK
+    } else {
+        StatusCode::ACCEPTED
+    };
     let mut response = (code, Json(status(&counter.desk, &stored).await?)).into_response();
     let location = HeaderValue::from_str(&url).expect("a path of base 32");
     response.headers_mut().insert(header::LOCATION, location);
@@ -109,7 +113,10 @@ fn wait(prefer: &str, settings: &McpSettings) -> Duration {
         if preference.eq_ignore_ascii_case("respond-async") {
             return Duration::ZERO;
         }
-        if let Some(seconds) = preference.strip_prefix("wait=").and_then(|s| s.parse().ok()) {
+        if let Some(seconds) = preference
+            .strip_prefix("wait=")
+            .and_then(|s| s.parse().ok())
+        {
             wait = Duration::from_secs(seconds).min(settings.max_wait);
         }
     }

@@ -21,24 +21,36 @@ pub struct Guard {
 impl Guard {
     pub fn new(hosts: &[String], origins: &[String]) -> Self {
         let lower = |list: &[String]| list.iter().map(|entry| entry.to_lowercase()).collect();
-        Self { hosts: lower(hosts), origins: lower(origins) }
+        Self {
+            hosts: lower(hosts),
+            origins: lower(origins),
+        }
     }
 
     fn refusal(&self, uri: &Uri, headers: &HeaderMap) -> Option<&'static str> {
-        let named = headers.get(header::HOST).map(|host| host.to_str().unwrap_or_default());
-        let host = named.or_else(|| uri.authority().map(Authority::as_str)).unwrap_or_default();
+        let named = headers
+            .get(header::HOST)
+            .map(|host| host.to_str().unwrap_or_default());
+        let host = named
+            .or_else(|| uri.authority().map(Authority::as_str))
+            .unwrap_or_default();
         if !self.hosts.is_empty() && !self.answers(&host.to_lowercase()) {
             return Some("this gateway does not answer to that Host; see http.allowed-hosts");
         }
-        let origin = headers.get(header::ORIGIN)?.to_str().unwrap_or_default().to_lowercase();
-        let allowed = self.origins.iter().any(|pattern| match pattern.strip_suffix(":*") {
-            Some(scheme_and_host) => {
-                origin.strip_prefix(scheme_and_host).is_some_and(|rest| {
+        let origin = headers
+            .get(header::ORIGIN)?
+            .to_str()
+            .unwrap_or_default()
+            .to_lowercase();
+        let allowed = self
+            .origins
+            .iter()
+            .any(|pattern| match pattern.strip_suffix(":*") {
+                Some(scheme_and_host) => origin.strip_prefix(scheme_and_host).is_some_and(|rest| {
                     rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port)
-                })
-            }
-            None => *pattern == origin,
-        });
+                }),
+                None => *pattern == origin,
+            });
         (!allowed).then_some("this gateway does not answer that Origin; see http.allowed-origins")
     }
 
@@ -47,7 +59,9 @@ impl Guard {
             Some((name, port)) if is_port(port) => name,
             _ => host,
         };
-        self.hosts.iter().any(|allowed| allowed == host || allowed == without_port)
+        self.hosts
+            .iter()
+            .any(|allowed| allowed == host || allowed == without_port)
     }
 }
 
@@ -73,7 +87,10 @@ mod tests {
     #[test]
     fn only_the_named_hosts_and_origins_pass() {
         let strings = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let guard = Guard::new(&strings(&["localhost", "[::1]"]), &strings(&["http://localhost:*"]));
+        let guard = Guard::new(
+            &strings(&["localhost", "[::1]"]),
+            &strings(&["http://localhost:*"]),
+        );
         let refused = |host: &str, origin: Option<&str>| {
             let mut headers = HeaderMap::new();
             headers.insert(header::HOST, host.parse().unwrap());

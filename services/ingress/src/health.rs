@@ -26,7 +26,10 @@ impl Readiness {
 
 pub(crate) fn router(readiness: Readiness, bus: Bus) -> Router {
     Router::new()
-        .route("/healthz", get(|| async { Json(json!({ "status": "ok" })) }))
+        .route(
+            "/healthz",
+            get(|| async { Json(json!({ "status": "ok" })) }),
+        )
         .route("/readyz", get(ready).with_state((readiness, bus)))
 }
 
@@ -36,11 +39,17 @@ async fn ready(State((readiness, bus)): State<(Readiness, Bus)>) -> (StatusCode,
         reasons.push("draining".to_owned());
     }
     if let Err(error) = bus.ledger.get(&Key::new("health", "probe")).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "the ledger does not answer");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the ledger does not answer"
+        );
         reasons.push("the ledger does not answer".to_owned());
     }
     if reasons.is_empty() {
         return (StatusCode::OK, Json(json!({ "status": "ready" })));
     }
-    (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "not ready", "reasons": reasons })))
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        Json(json!({ "status": "not ready", "reasons": reasons })),
+    )
 }

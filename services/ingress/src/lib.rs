@@ -62,7 +62,10 @@ pub fn router(gateway: Gateway) -> Result<Router, StateKeyTooShort> {
         .layer(middleware::from_fn_with_state(door, auth::enter));
     let guard = Arc::new(Guard::new(&settings.hosts, &settings.origins));
     Ok(known
-        .merge(health::router(gateway.readiness.clone(), gateway.bus.clone()))
+        .merge(health::router(
+            gateway.readiness.clone(),
+            gateway.bus.clone(),
+        ))
         .merge(metrics::router(metrics.clone()))
         .fallback(problem::no_such_route)
         .layer(DefaultBodyLimit::max(settings.body_bytes))

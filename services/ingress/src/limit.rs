@@ -37,7 +37,11 @@ struct Bucket {
 
 impl Limiter {
     pub(crate) fn new(rate: RateLimit, clock: Clock) -> Self {
-        Self { rate, clock, buckets: Mutex::default() }
+        Self {
+            rate,
+            clock,
+            buckets: Mutex::default(),
+        }
     }
 
     /// `Err`: how long until there is room for one more.
@@ -52,7 +56,10 @@ impl Limiter {
             *bucket = bucket.refilled(&self.rate, now);
             return bucket.take(&self.rate);
         }
-        let mut fresh = Bucket { tokens: f64::from(self.rate.burst), at: now };
+        let mut fresh = Bucket {
+            tokens: f64::from(self.rate.burst),
+            at: now,
+        };
         let taken = fresh.take(&self.rate);
         buckets.insert(tenant.clone(), fresh);
         taken
@@ -63,7 +70,10 @@ impl Bucket {
     fn refilled(self, rate: &RateLimit, now: DateTime<Utc>) -> Self {
         let passed = (now - self.at).to_std().unwrap_or_default().as_secs_f64();
         let tokens = (self.tokens + passed * rate.per_second).min(f64::from(rate.burst));
-        Self { tokens, at: self.at.max(now) }
+        Self {
+            tokens,
+            at: self.at.max(now),
+        }
     }
 
     fn is_full(&self, rate: &RateLimit) -> bool {
@@ -75,7 +85,9 @@ impl Bucket {
             self.tokens -= 1.0;
             return Ok(());
         }
-        Err(Duration::from_secs_f64((1.0 - self.tokens) / rate.per_second.max(f64::MIN_POSITIVE)))
+        Err(Duration::from_secs_f64(
+            (1.0 - self.tokens) / rate.per_second.max(f64::MIN_POSITIVE),
+        ))
     }
 }
 
@@ -86,7 +98,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_tenant_waits_for_its_own_tokens_only() {
         let clock = Clock::simulated(DateTime::UNIX_EPOCH);
-        let limiter = Limiter::new(RateLimit { per_second: 2.0, burst: 3 }, clock);
+        let limiter = Limiter::new(
+            RateLimit {
+                per_second: 2.0,
+                burst: 3,
+            },
+            clock,
+        );
         let [a, b] = ["a", "b"].map(|name| TenantId::parse(name).unwrap());
         for _ in 0..3 {
             assert_eq!(limiter.take(&a), Ok(()));

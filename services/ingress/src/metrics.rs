@@ -19,8 +19,9 @@ use tokio::time::Instant;
 use waybill_messaging::{Bus, Subscription};
 
 /// Seconds. Up to the longest wait for an outcome.
-const BUCKETS: [f64; 12] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 30.0];
+const BUCKETS: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 30.0,
+];
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -66,7 +67,11 @@ impl Metrics {
         let requests = Family::default();
         let durations = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> _);
         let (refused, depth, oldest) = (Counter::default(), Family::default(), Family::default());
-        registry.register("http_requests", "HTTP requests answered", Family::clone(&requests));
+        registry.register(
+            "http_requests",
+            "HTTP requests answered",
+            Family::clone(&requests),
+        );
         let help = "Time to the first byte of the answer";
         registry.register_with_unit(
             "http_request_duration",
@@ -74,13 +79,25 @@ impl Metrics {
             Unit::Seconds,
             Family::clone(&durations),
         );
-        registry.register("auth_refused", "Requests without a valid key", Counter::clone(&refused));
+        registry.register(
+            "auth_refused",
+            "Requests without a valid key",
+            Counter::clone(&refused),
+        );
         registry.register("queue_depth", "Deliveries by state", Family::clone(&depth));
         let help = "Age of the oldest delivery that waits";
         registry.register_with_unit("queue_oldest", help, Unit::Seconds, Family::clone(&oldest));
         let (bus, subscriptions) = (bus.clone(), subscriptions.clone());
-        let inner =
-            Inner { registry, requests, durations, refused, depth, oldest, bus, subscriptions };
+        let inner = Inner {
+            registry,
+            requests,
+            durations,
+            refused,
+            depth,
+            oldest,
+            bus,
+            subscriptions,
+        };
         Self(Arc::new(inner))
     }
 
@@ -95,8 +112,13 @@ impl Metrics {
             status: status.as_u16(),
         };
         self.0.requests.get_or_create(&labels).inc();
-        let labels = RouteLabels { route: route.to_owned() };
-        self.0.durations.get_or_create(&labels).observe(took.as_secs_f64());
+        let labels = RouteLabels {
+            route: route.to_owned(),
+        };
+        self.0
+            .durations
+            .get_or_create(&labels)
+            .observe(took.as_secs_f64());
     }
 
     async fn sample_queues(&self) -> Result<(), waybill_messaging::Error> {
@@ -110,11 +132,17 @@ impl Metrics {
                 ("dead", depth.dead),
             ];
             for (state, count) in states {
-                let labels = DepthLabels { subscription: name.clone(), state: state.to_owned() };
+                let labels = DepthLabels {
+                    subscription: name.clone(),
+                    state: state.to_owned(),
+                };
                 self.0.depth.get_or_create(&labels).set(count.cast_signed());
             }
             let labels = QueueLabels { subscription: name };
-            self.0.oldest.get_or_create(&labels).set((depth.oldest_ms / 1_000).cast_signed());
+            self.0
+                .oldest
+                .get_or_create(&labels)
+                .set((depth.oldest_ms / 1_000).cast_signed());
         }
         Ok(())
     }
@@ -126,7 +154,10 @@ pub(crate) fn router(metrics: Metrics) -> Router {
 
 async fn scrape(State(metrics): State<Metrics>) -> Response {
     if let Err(error) = metrics.sample_queues().await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "cannot sample the queues");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "cannot sample the queues"
+        );
     }
     let mut text = String::new();
     if encode(&mut text, &metrics.0.registry).is_err() {

@@ -37,7 +37,10 @@ struct Wait {
 }
 
 pub(crate) fn router(desk: Desk) -> Router {
-    Router::new().route("/mcp/status/{id}", get(show).delete(cancel).with_state(desk))
+    Router::new().route(
+        "/mcp/status/{id}",
+        get(show).delete(cancel).with_state(desk),
+    )
 }
 
 async fn show(
@@ -50,12 +53,16 @@ async fn show(
     let Query(Wait { wait }) =
         query.map_err(|_| Problem::bad_request("wait takes a whole number of seconds, 0 to 28"))?;
     let mut stored = desk.find(&principal, &id).await?;
-    let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let accepts = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok());
     if accepts.is_some_and(|accept| accept.contains("text/event-stream")) {
         return Ok(follow(desk, stored).into_response());
     }
     if let Some(wait) = wait.filter(|wait| *wait > 0) {
-        stored = desk.outcome(stored, Duration::from_secs(wait.min(MAX_WAIT_S))).await?;
+        stored = desk
+            .outcome(stored, Duration::from_secs(wait.min(MAX_WAIT_S)))
+            .await?;
     }
     document(&desk, &stored, &headers).await
 }
@@ -69,14 +76,20 @@ async fn cancel(
     let stored = desk.cancel(&principal, &found.call.id).await?;
     // A running tool is told; its end is seen by polling.
     let ended = stored.call.state.is_terminal();
-    let code = if ended { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let code = if ended {
+        StatusCode::OK
+    } else {
+        StatusCode::ACCEPTED
+    };
     Ok((code, Json(status(&desk, &stored).await?)).into_response())
 }
 
 async fn document(desk: &Desk, stored: &Stored, headers: &HeaderMap) -> Result<Response, Problem> {
     let tag = format!("\"{}\"", stored.version);
     let etag = HeaderValue::from_str(&tag).expect("digits and quotes");
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let known = headers
+        .get(header::IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok());
     let mut response = if known.is_some_and(|known| known.split(',').any(|k| k.trim() == tag)) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
@@ -112,7 +125,9 @@ fn follow(desk: Desk, stored: Stored) -> Sse<impl Stream<Item = Result<Event, In
             }
         }
         let document = status(&desk, &stored).await.ok()?;
-        let event = Event::default().event("status").id(stored.version.to_string());
+        let event = Event::default()
+            .event("status")
+            .id(stored.version.to_string());
         let event = event.json_data(document).ok()?;
         let ended = stored.call.state.is_terminal();
         Some((Ok(event), (!ended).then_some((desk, stored, false))))

@@ -26,7 +26,9 @@ pub enum Verdict {
 }
 
 pub(super) fn router(checks: Checks) -> Router {
-    Router::new().route("/doctor", get(examine)).with_state(checks)
+    Router::new()
+        .route("/doctor", get(examine))
+        .with_state(checks)
 }
 
 async fn examine(State(checks): State<Checks>) -> Json<Value> {

@@ -12,7 +12,10 @@ use crate::Gateway;
 pub(crate) fn router(gateway: &Gateway) -> Router {
     Router::new()
         .merge(keys::router(gateway.keys.clone()))
-        .merge(queues::router(gateway.bus.queue.clone(), gateway.subscriptions.clone()))
+        .merge(queues::router(
+            gateway.bus.queue.clone(),
+            gateway.subscriptions.clone(),
+        ))
         .merge(audit::router(gateway.trail.clone()))
         .merge(doctor::router(gateway.checks.clone()))
 }

@@ -34,7 +34,10 @@ pub(super) fn router(queue: Arc<dyn Queue>, subscriptions: Arc<[Subscription]>) 
         .route("/dlq/{subscription}", get(list))
         .route("/dlq/{subscription}/{id}", get(show))
         .route("/dlq/{subscription}/{id}/redrive", post(redrive))
-        .with_state(Queues { queue, subscriptions })
+        .with_state(Queues {
+            queue,
+            subscriptions,
+        })
 }
 
 async fn depths(State(queues): State<Queues>) -> Result<Json<Value>, Problem> {
@@ -54,7 +57,10 @@ async fn all(
     for subscription in &*queues.subscriptions {
         let limit = limit.unwrap_or(100).min(MAX_LIST);
         let dead = queues.queue.dead_letters(subscription.name, limit).await?;
-        letters.extend(dead.iter().map(|letter| document(subscription.name, letter)));
+        letters.extend(
+            dead.iter()
+                .map(|letter| document(subscription.name, letter)),
+        );
     }
     Ok(Json(json!({ "deadLetters": letters })))
 }
@@ -87,7 +93,10 @@ async fn redrive(
     State(queues): State<Queues>,
     Path((name, id)): Path<(String, String)>,
 ) -> Result<Json<Value>, Problem> {
-    queues.queue.redrive(&name, &DeadLetterId(id.clone())).await?;
+    queues
+        .queue
+        .redrive(&name, &DeadLetterId(id.clone()))
+        .await?;
     tracing::info!(subscription = name, dead_letter = id, "redriven");
     Ok(Json(json!({ "redriven": id })))
 }
