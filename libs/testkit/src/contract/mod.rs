@@ -61,7 +61,7 @@ pub const TOPOLOGY: &[Subscription] = &[ALPHA, BETA, SHORT_LEASE, STURDY];
 
 /// How long one property may take before it counts as hanging.
 const PROPERTY_LIMIT: Duration = Duration::from_mins(2);
-const EVENTUALLY_LIMIT: Duration = Duration::from_secs(15);
+const EVENTUALLY_LIMIT: Duration = Duration::from_secs(10);
 const EVENTUALLY_STEP: Duration = Duration::from_millis(20);
 
 /// Puts a body that the ledger would never write into a subscription's queue, past the ports.
@@ -162,7 +162,7 @@ pub fn run<T>(fixture: impl Future<Output = T>, property: impl AsyncFnOnce(T)) {
     });
 }
 
-/// Probes until there is an answer, and panics when there is none in 15 s.
+/// Probes until there is an answer, and panics when there is none in 10 s.
 pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + EVENTUALLY_LIMIT;
     loop {
@@ -229,8 +229,8 @@ mod tests {
         ];
         for files in suites {
             let all = files.concat();
-            let list = all.split("$fixture, [").nth(1).unwrap();
-            let list = list.split(']').next().unwrap();
+            let list = all.split("contract_tests!(").nth(1).unwrap();
+            let list = list.split(['[', ']']).nth(1).unwrap();
             let listed: Vec<&str> = list.split(',').map(str::trim).collect();
             for property in all.split("pub async fn ").skip(1) {
                 let name = property.split('(').next().unwrap();

@@ -18,13 +18,13 @@
 //! From a crash until [`revive`](FaultyBackend::revive) every operation answers `Unavailable`, also
 //! those that were under way (they may have happened). A real process does not live to see that
 //! answer. So the simulation races its services with [`crashed`](FaultyBackend::crashed), drops
-//! their tasks, calls `revive` and starts them again:
+//! their tasks, waits until they have ended, calls `revive` and starts them again:
 //!
 //! ```ignore
 //! loop {
 //!     let mut services = start(&faulty.bus());
 //!     tokio::select! {
-//!         () = faulty.crashed() => { services.abort_all(); faulty.revive(); }
+//!         () = faulty.crashed() => { services.shutdown().await; faulty.revive(); }
 //!         () = quiet(&bus) => break,
 //!     }
 //! }
@@ -37,7 +37,8 @@
 //!
 //! The fate of the n-th operation of a kind depends on the seed, the kind and n, and on nothing
 //! else. On a current-thread runtime with paused time and a deterministic inner backend, the same
-//! seed gives the same run. Each fault is logged at `debug` with its operation and n, and counted in
+//! seed gives the same run: as long as the services draw no random numbers of their own (a jittered
+//! pause does) and `select!` is `biased`. Each fault is logged at `debug` with its operation and n, and counted in
 //! [`injected`](FaultyBackend::injected): assert there that a run met the faults it is about.
 
 use std::{

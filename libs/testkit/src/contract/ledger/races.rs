@@ -28,6 +28,8 @@ pub async fn concurrent_increments_lose_nothing(f: Fixture) {
                         text.parse().expect("digits"),
                     )
                 });
+                // Lets others write in between also where a commit never waits.
+                tokio::task::yield_now().await;
                 let next: usize = count + 1;
                 let write = put(&key, expect, next.to_string());
                 match ledger.commit(writing([write])).await {

@@ -69,10 +69,7 @@ pub async fn no_change_times_out(f: Fixture) {
     let (record, ()) = tokio::join!(f.ledger.changed(&key, 1, MOMENT * 2), other);
     assert_eq!(record.expect("changed"), None);
     let took = began.elapsed();
-    assert!(
-        took >= MOMENT * 19 / 10,
-        "gave up after {took:?}"
-    );
+    assert!(took >= MOMENT * 19 / 10, "gave up after {took:?}");
     assert!(
         took < MOMENT * 2 + f.promptness,
         "gave up only after {took:?}"
