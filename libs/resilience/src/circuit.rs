@@ -67,6 +67,13 @@ pub enum Change {
 /// How soon to ask again when all probes are under way.
 const PROBES_BUSY: TimeDelta = TimeDelta::seconds(1);
 
+impl Permit {
+    /// The call is let through to see whether the upstream is back.
+    pub fn is_probe(&self) -> bool {
+        self.probe.is_some()
+    }
+}
+
 impl Circuit {
     /// Opens a closed circuit. Nothing when it is not closed, or has changed since `generation`.
     pub fn trip(

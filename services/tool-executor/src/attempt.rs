@@ -1,17 +1,17 @@
 //! A claim on a call, and everything that is committed under it while the tool runs.
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 use waybill_calls::{Call, CallState, Calls, Fenced, Progress, Stored};
 use waybill_events::{Draft, EventId, ToolCallProgressed};
-use waybill_messaging::{Clock, Commit, Effects, Expect, Failure, Key, Ledger, Write};
+use waybill_messaging::{Clock, Commit, Effects, Expect, Failure, Ledger};
 
 use crate::{
     ending::{Claim, Ending},
     error::{Error, failure},
     limits::MAX_CONFLICTS,
+    notes::Notes,
 };
 
 /// The stores that an attempt writes to.
@@ -27,12 +27,13 @@ pub(crate) struct Attempt {
     stores: Stores,
     /// As last read or written, with this claim on it.
     stored: Stored,
+    notes: Notes,
     claim: Claim,
 }
 
 impl Attempt {
-    /// Claims the call in memory.
-    pub(crate) fn begin(stores: &Stores, mut stored: Stored) -> Result<Self, Fenced> {
+    /// Claims the call in memory. `notes` are the call's.
+    pub(crate) fn begin(stores: &Stores, mut stored: Stored, notes: Notes) -> Result<Self, Fenced> {
         let number = stored.call.claim(stores.clock.now())?;
         let claim = Claim {
             tenant: stored.call.tenant.clone(),
@@ -43,6 +44,7 @@ impl Attempt {
         Ok(Self {
             stores: stores.clone(),
             stored,
+            notes,
             claim,
         })
     }
@@ -53,6 +55,11 @@ impl Attempt {
 
     pub(crate) fn number(&self) -> u32 {
         self.claim.number
+    }
+
+    /// How many attempts there were, this one included, that count.
+    pub(crate) fn counted(&self) -> u32 {
+        self.claim.number.saturating_sub(self.notes.forgiven)
     }
 
     pub(crate) fn is_committed(&self) -> bool {
@@ -75,7 +82,7 @@ impl Attempt {
 
     /// Makes the claim durable.
     pub(crate) async fn commit(&mut self) -> Result<(), Error> {
-        self.change(|_, _, _| Ok(None)).await
+        self.change(None, |_, _, _| Ok(None)).await
     }
 
     /// Makes claim and intent durable, and in whose name: what comes after this may act. One
@@ -83,33 +90,20 @@ impl Attempt {
     pub(crate) async fn intend(&mut self, event: &EventId) -> Result<(), Error> {
         let mut next = self.stored.clone();
         next.call.intend(self.claim.number, self.now())?;
-        let actor = Write::Put {
-            key: actor(&next.call),
-            expect: Expect::Any,
-            body: Bytes::from(event.as_str().to_owned()),
-            index: Vec::new(),
-            expires_at: Some(next.call.expires_at),
-        };
-        let commit = Commit {
-            writes: vec![
-                Calls::write(&next.call, Expect::Version(next.version)),
-                actor,
-            ],
-            ..Commit::default()
-        };
-        match self.stores.ledger.commit(commit).await {
-            Ok(_) => {}
-            Err(waybill_messaging::Error::Conflict { .. }) => return Err(Fenced::Overtaken.into()),
-            Err(error) => return Err(waybill_calls::Error::Port(error).into()),
+        self.notes.acts_for = Some(event.clone());
+        match self.write(next, &self.notes).await {
+            Ok(stored) => self.stored = stored,
+            Err(waybill_calls::Error::Port(waybill_messaging::Error::Conflict { .. })) => {
+                return Err(Fenced::Overtaken.into());
+            }
+            Err(error) => return Err(error.into()),
         }
-        next.version += 1;
-        self.stored = next;
         self.claim.committed = true;
         Ok(())
     }
 
     pub(crate) async fn progress(&mut self, progress: &Progress) -> Result<(), Error> {
-        self.change(|call, number, now| {
+        self.change(None, |call, number, now| {
             call.progress(number, progress.clone(), now)?;
             let data = ToolCallProgressed {
                 tool: call.tool.clone(),
@@ -124,7 +118,7 @@ impl Attempt {
     }
 
     pub(crate) async fn save(&mut self, checkpoint: &Value) -> Result<(), Error> {
-        self.change(|call, number, now| {
+        self.change(None, |call, number, now| {
             call.save(number, checkpoint.clone(), now)?;
             Ok(None)
         })
@@ -133,11 +127,15 @@ impl Attempt {
 
     /// Puts the call back for the queue to bring again. The tool certainly did not act, so an
     /// intent is void. A claim that was never committed leaves nothing to put back.
-    pub(crate) async fn release(&mut self) -> Result<(), Error> {
+    pub(crate) async fn release(&mut self, as_probe: bool) -> Result<(), Error> {
         if !self.claim.committed {
             return Ok(());
         }
-        self.change(|call, number, now| {
+        if as_probe {
+            self.notes.forgiven += 1;
+        }
+        let notes = as_probe.then(|| self.notes.clone());
+        self.change(notes.as_ref(), |call, number, now| {
             call.park(number, CallState::WaitingCapacity, now)?;
             call.intent = None;
             Ok(None)
@@ -170,13 +168,20 @@ impl Attempt {
 
     async fn change(
         &mut self,
+        notes: Option<&Notes>,
         change: impl Fn(&mut Call, u32, DateTime<Utc>) -> Result<Option<Draft>, Fenced>,
     ) -> Result<(), Error> {
         for _ in 0..MAX_CONFLICTS {
             let mut next = self.stored.clone();
             let draft = change(&mut next.call, self.claim.number, self.now())?;
-            let drafts = draft.into_iter().collect();
-            match self.stores.calls.commit(&next, drafts).await {
+            let written = match notes {
+                Some(notes) => self.write(next, notes).await,
+                None => {
+                    let drafts = draft.into_iter().collect();
+                    self.stores.calls.commit(&next, drafts).await
+                }
+            };
+            match written {
                 Ok(stored) => {
                     self.stored = stored;
                     self.claim.committed = true;
@@ -191,13 +196,21 @@ impl Attempt {
         }
         Err(Fenced::Overtaken.into())
     }
+
+    async fn write(&self, mut next: Stored, notes: &Notes) -> Result<Stored, waybill_calls::Error> {
+        let commit = noted(&next, notes);
+        self.stores.ledger.commit(commit).await?;
+        next.version += 1;
+        Ok(next)
+    }
 }
 
-/// The event in whose name a `once` tool of this call acts or acted.
-pub(crate) async fn acts_for(ledger: &dyn Ledger, call: &Call) -> Result<Option<Bytes>, Failure> {
-    Ok(ledger.get(&actor(call)).await?.map(|record| record.body))
-}
-
-fn actor(call: &Call) -> Key {
-    Key::new(format!("actors/{}", call.tenant), call.id.as_str())
+fn noted(next: &Stored, notes: &Notes) -> Commit {
+    Commit {
+        writes: vec![
+            Calls::write(&next.call, Expect::Version(next.version)),
+            notes.write(&next.call),
+        ],
+        ..Commit::default()
+    }
 }

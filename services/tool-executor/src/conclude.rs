@@ -27,6 +27,8 @@ pub(crate) struct Run<'a> {
     pub(crate) arguments: &'a JsonObject,
     pub(crate) once: bool,
     pub(crate) receives: u32,
+    /// It was let through to see whether its upstream is back.
+    pub(crate) probe: bool,
 }
 
 impl Run<'_> {
@@ -178,12 +180,12 @@ impl Run<'_> {
         trouble: Trouble,
         after: Option<Duration>,
     ) -> Result<Effects, Failure> {
-        let last = exhausted(attempt.call(), attempt.number(), self.receives);
+        let last = !self.probe && exhausted(attempt.call(), attempt.counted(), self.receives);
         if last || after.unwrap_or_default() >= attempt.left() {
             let message = format!("{} cannot be reached: {}", self.upstream(), trouble.0);
             return attempt.end(Problem::new("upstream_unavailable", message));
         }
-        match attempt.release().await {
+        match attempt.release(self.probe).await {
             Ok(()) => {}
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
@@ -210,7 +212,7 @@ impl Run<'_> {
             Ok(Ok(Err(ToolError::Unknown { .. }))) | Err(_) => None,
             Ok(Ok(Ok(None) | Err(_)) | Err(_)) => return unknown(attempt, why),
         };
-        let last = exhausted(attempt.call(), attempt.number(), self.receives);
+        let last = exhausted(attempt.call(), attempt.counted(), self.receives);
         if last || after.unwrap_or_default() >= attempt.left() {
             return unknown(attempt, why);
         }

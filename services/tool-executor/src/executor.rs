@@ -13,12 +13,13 @@ use waybill_resilience::Breakers;
 use waybill_toolkit::{Effect, JsonObject, Registry, Tool};
 
 use crate::{
-    attempt::{Attempt, Stores, acts_for},
+    attempt::{Attempt, Stores},
     conclude::Run,
     ending::overtaken,
     error::{Error, failure},
-    gate::{Gate, gate, park},
+    gate::{Gate, Pass, gate, park},
     limits::{CONCURRENCY, LEASE, LONGEST_RUN, MAX_RECEIVES},
+    notes::Notes,
     plan::{Plan, outcome_unknown, plan},
     run::run,
 };
@@ -98,9 +99,13 @@ impl ToolExecutor {
         event: &Event,
         receives: u32,
         stored: Stored,
+        notes: Notes,
     ) -> Result<Effects, Failure> {
-        let actor = acts_for(&*self.stores.ledger, &stored.call).await?;
-        if actor.is_some_and(|actor| actor != event.id.as_str()) {
+        if notes
+            .acts_for
+            .as_ref()
+            .is_some_and(|actor| *actor != event.id)
+        {
             return Ok(Effects::default());
         }
         if receives == 1 {
@@ -113,7 +118,7 @@ impl ToolExecutor {
             Ok(arguments) => arguments,
             Err(_) => JsonObject::new(),
         };
-        let mut attempt = Attempt::begin(&self.stores, stored).map_err(Error::from)?;
+        let mut attempt = Attempt::begin(&self.stores, stored, notes).map_err(Error::from)?;
         if let Err(error) = attempt.commit().await {
             return stopped(error);
         }
@@ -122,6 +127,7 @@ impl ToolExecutor {
             arguments: &arguments,
             once: true,
             receives,
+            probe: false,
         };
         run.reconcile(attempt, "its worker died while it acted")
             .await
@@ -132,6 +138,7 @@ impl ToolExecutor {
         event: &Event,
         cx: &Context,
         stored: Stored,
+        notes: Notes,
     ) -> Result<Effects, Failure> {
         let Some(tool) = self.registry.get(&stored.call.tool) else {
             return self.without_tool(stored, cx.receives).await;
@@ -148,7 +155,7 @@ impl ToolExecutor {
             Gate::Refused(problem) => return Ok(self.end(stored, problem)),
         };
         let once = is_once(&*tool, &stored.call);
-        let mut attempt = Attempt::begin(&self.stores, stored).map_err(Error::from)?;
+        let mut attempt = Attempt::begin(&self.stores, stored, notes).map_err(Error::from)?;
         // Another try is counted before it runs: it may be what kills its workers.
         let claimed = if once {
             attempt.intend(&event.id).await
@@ -163,6 +170,7 @@ impl ToolExecutor {
             }
             return stopped(error);
         }
+        let probe = pass.as_ref().is_some_and(Pass::is_probe);
         let began = Instant::now();
         let kept = if once {
             arguments.clone()
@@ -178,6 +186,7 @@ impl ToolExecutor {
             arguments: &kept,
             once,
             receives: cx.receives,
+            probe,
         };
         run.conclude(attempt, verdict).await
     }
@@ -211,7 +220,20 @@ impl Handler for ToolExecutor {
         let Some(stored) = self.load(event).await? else {
             return Ok(Effects::default());
         };
-        match plan(&stored.call, event, cx.receives, self.stores.clock.now()) {
+        // The first delivery of a call has none, and does not look.
+        let notes = if cx.receives > 1 || stored.call.attempt > 0 {
+            Notes::read(&*self.stores.ledger, &stored.call).await?
+        } else {
+            Notes::default()
+        };
+        let tried = stored.call.attempt.saturating_sub(notes.forgiven);
+        match plan(
+            &stored.call,
+            event,
+            cx.receives,
+            tried,
+            self.stores.clock.now(),
+        ) {
             Plan::Nothing => Ok(Effects::default()),
             Plan::End(problem) => Ok(self.end(stored, problem)),
             Plan::ComeBack(after) => Err(Failure::Retry {
@@ -220,10 +242,10 @@ impl Handler for ToolExecutor {
             }),
             Plan::PutAside => Err(Failure::reject(format!(
                 "{} attempts ended without a word: the tool seems to end its process",
-                stored.call.attempt + 1
+                tried + 1
             ))),
-            Plan::Reconcile => self.reconcile(event, cx.receives, stored).await,
-            Plan::Run => self.execute(event, cx, stored).await,
+            Plan::Reconcile => self.reconcile(event, cx.receives, stored, notes).await,
+            Plan::Run => self.execute(event, cx, stored, notes).await,
         }
     }
 

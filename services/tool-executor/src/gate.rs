@@ -125,6 +125,10 @@ fn spread(call: &Call) -> Duration {
 }
 
 impl Pass<'_> {
+    pub(crate) fn is_probe(&self) -> bool {
+        self.permit.as_ref().is_some_and(Permit::is_probe)
+    }
+
     /// Tells the breaker how the run went, as far as the upstream is to blame.
     pub(crate) async fn report(self, verdict: &Verdict, took: Duration) {
         let Some(permit) = self.permit else { return };

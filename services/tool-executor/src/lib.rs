@@ -7,6 +7,7 @@ mod error;
 mod executor;
 mod gate;
 mod limits;
+mod notes;
 mod plan;
 mod run;
 mod sweep;

@@ -23,7 +23,14 @@ pub(crate) enum Plan {
     Run,
 }
 
-pub(crate) fn plan(call: &Call, event: &Event, receives: u32, now: DateTime<Utc>) -> Plan {
+/// `tried` is how many attempts count.
+pub(crate) fn plan(
+    call: &Call,
+    event: &Event,
+    receives: u32,
+    tried: u32,
+    now: DateTime<Utc>,
+) -> Plan {
     if call.state.is_terminal() {
         return Plan::Nothing;
     }
@@ -47,7 +54,7 @@ pub(crate) fn plan(call: &Call, event: &Event, receives: u32, now: DateTime<Utc>
         // A delivery that was never received before has no dead worker: this is a duplicate, or
         // another event of a call that runs.
         CallState::Running if receives == 1 => Plan::ComeBack(LEASE),
-        _ if receives > MAX_ATTEMPTS && exhausted(call, call.attempt, receives) => Plan::PutAside,
+        _ if receives > MAX_ATTEMPTS && exhausted(call, tried, receives) => Plan::PutAside,
         _ => Plan::Run,
     }
 }
@@ -63,11 +70,11 @@ fn is_answered_by_another(call: &Call, event: &Event) -> bool {
     }
 }
 
-/// Whether attempt `number` was the last one. The first may not have been counted, because a quick
+/// Whether the `tried`-th attempt was the last one. The first may not have been counted, because a quick
 /// attempt is not; each answer of the client opens a new round; receives that were parked are none.
-pub(crate) fn exhausted(call: &Call, number: u32, receives: u32) -> bool {
+pub(crate) fn exhausted(call: &Call, tried: u32, receives: u32) -> bool {
     let answers = u32::try_from(call.input_responses.len()).unwrap_or(u32::MAX);
-    receives >= MAX_ATTEMPTS && number + 1 >= MAX_ATTEMPTS.saturating_add(answers)
+    receives >= MAX_ATTEMPTS && tried + 1 >= MAX_ATTEMPTS.saturating_add(answers)
 }
 
 pub(crate) fn cancelled() -> Problem {

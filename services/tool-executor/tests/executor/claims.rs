@@ -1,0 +1,230 @@
+//! Two workers and one call: only the newest attempt ends it, and a long tool goes on where it was.
+
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio::time::sleep;
+use waybill_calls::CallState;
+use waybill_events::EventType::{ToolCallCompleted, ToolCallFailed};
+use waybill_messaging::Settlement;
+use waybill_toolkit::Effect;
+
+use super::world::{AFTER_LEASE, Fake, World, question, questions, text};
+
+/// The first run takes two minutes, the later ones are quick.
+fn slow_at_first() -> Fake {
+    Fake::new(Effect::ReadOnly, |nth, _| {
+        async move {
+            if nth == 0 {
+                sleep(Duration::from_secs(50)).await;
+                // Blind to the world, as a worker whose machine stood still.
+                return Ok(text("first"));
+            }
+            sleep(Duration::from_millis(200)).await;
+            Ok(text("second"))
+        }
+        .boxed()
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_was_overtaken_ends_nothing() {
+    let world = World::new(slow_at_first());
+    let id = world.submit().await;
+    let (old, first) = (world.worker(), world.next().await);
+    let overtake = async {
+        sleep(Duration::from_secs(10)).await;
+        // The lease was lost: the queue gives the delivery to somebody else.
+        let mut again = first.clone();
+        again.receives = 2;
+        world.worker().run(&again).await
+    };
+    let (stale, newest) = tokio::join!(old.run(&first), overtake);
+    assert_eq!(newest, Settlement::Done);
+    assert_eq!(stale, Settlement::Done, "the call has ended");
+    assert_eq!(world.text(&id).await, "second");
+    assert_eq!(world.call(&id).await.attempt, 2);
+    assert_eq!(world.told().await, [ToolCallCompleted]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quick_attempt_that_never_claimed_gives_way_to_one_that_did() {
+    // Without its claim the first is attempt 1 in memory; the second commits attempt 1.
+    let world = World::new(Fake::new(Effect::ReadOnly, |nth, _| {
+        async move {
+            let (wait, told) = if nth == 0 {
+                (40, "first")
+            } else {
+                (300, "second")
+            };
+            sleep(Duration::from_millis(wait)).await;
+            Ok(text(told))
+        }
+        .boxed()
+    }));
+    let id = world.submit().await;
+    let (old, first) = (world.worker(), world.next().await);
+    let overtake = async {
+        sleep(Duration::from_millis(20)).await;
+        let mut again = first.clone();
+        again.receives = 2;
+        world.worker().run(&again).await
+    };
+    let (stale, newest) = tokio::join!(old.run(&first), overtake);
+    assert!(
+        matches!(stale, Settlement::Retry { .. }),
+        "and marks nothing as seen"
+    );
+    assert_eq!(newest, Settlement::Done);
+    assert_eq!(world.text(&id).await, "second");
+    assert_eq!(world.told().await, [ToolCallCompleted]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_delivery_does_not_take_a_running_call() {
+    let world = World::new(slow_at_first());
+    let id = world.submit().await;
+    let (worker, first) = (world.worker(), world.next().await);
+    let duplicate = async {
+        sleep(Duration::from_secs(1)).await;
+        world.worker().run(&first.clone()).await
+    };
+    let (settled, duplicate) = tokio::join!(worker.run(&first), duplicate);
+    assert!(matches!(duplicate, Settlement::Retry { .. }));
+    assert_eq!(settled, Settlement::Done);
+    assert_eq!(world.text(&id).await, "first");
+    assert_eq!(world.tool.runs(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tool_goes_on_from_its_last_checkpoint() {
+    let world = World::new(Fake::new(Effect::Idempotent, |nth, cx| {
+        async move {
+            let from: u32 = cx.last_checkpoint().unwrap_or(0);
+            for step in from..10 {
+                if nth == 0 && step == 7 {
+                    std::future::pending::<()>().await;
+                }
+                assert!(cx.checkpoint(&(step + 1)).await);
+            }
+            Ok(text(&format!("from {from}")))
+        }
+        .boxed()
+    }));
+    let id = world.submit().await;
+    let delivery = world.next().await;
+    let lost = world.worker();
+    tokio::select! {
+        _ = lost.run(&delivery) => panic!("it hangs"),
+        () = sleep(Duration::from_secs(1)) => {}
+    }
+    sleep(AFTER_LEASE).await;
+    world.drain().await;
+    assert_eq!(world.text(&id).await, "from 7");
+    assert_eq!(world.call(&id).await.attempt, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tool_whose_call_was_taken_learns_it_from_its_checkpoint() {
+    let world = World::new(Fake::new(Effect::ReadOnly, |nth, cx| {
+        async move {
+            if nth > 0 {
+                return Ok(text("second"));
+            }
+            sleep(Duration::from_secs(1)).await;
+            assert!(!cx.checkpoint(&1).await);
+            assert!(cx.cancelled().is_cancelled());
+            Ok(text("first"))
+        }
+        .boxed()
+    }));
+    let id = world.submit().await;
+    let (old, first) = (world.worker(), world.next().await);
+    let overtake = async {
+        sleep(Duration::from_millis(500)).await;
+        let mut again = first.clone();
+        again.receives = 2;
+        world.worker().run(&again).await
+    };
+    tokio::join!(old.run(&first), overtake);
+    assert_eq!(world.text(&id).await, "second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_kills_its_workers_is_put_aside_and_its_client_is_told() {
+    let world = World::new(Fake::new(Effect::ReadOnly, |_, _| {
+        std::future::pending().boxed()
+    }));
+    let id = world.submit_for(Duration::from_hours(1)).await;
+    loop {
+        let delivery = world.next().await;
+        let worker = world.worker();
+        tokio::select! {
+            biased;
+            settlement = worker.run(&delivery) => {
+                assert!(matches!(settlement, Settlement::DeadLetter { .. }));
+                break;
+            }
+            // The process dies of it, here within the first moments.
+            () = sleep(Duration::from_millis(1)) => {}
+        }
+        sleep(AFTER_LEASE).await;
+    }
+    assert_eq!(world.tool.runs(), 5);
+    assert_eq!(world.problem(&id).await.code, "dead_lettered");
+    assert_eq!(world.dead().await, 1);
+    assert_eq!(world.told().await, [ToolCallFailed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_given_one_by_one_make_the_tool_run_once() {
+    let world = World::new(Fake::new(Effect::Once, |_, cx| {
+        let all = cx.input("a").is_some() && cx.input("b").is_some();
+        async move {
+            if !all {
+                return Err(questions(&["a", "b"]));
+            }
+            sleep(Duration::from_secs(1)).await;
+            Ok(text("both"))
+        }
+        .boxed()
+    }));
+    let id = world.submit().await;
+    world.drain().await;
+    world.answer(&id, "a").await;
+    sleep(Duration::from_millis(5)).await;
+    world.answer(&id, "b").await;
+    let (one, two) = (world.next().await, world.next().await);
+    let (worker, other) = (world.worker(), world.worker());
+    tokio::join!(worker.run(&one), other.run(&two));
+    world.drain().await;
+    assert_eq!(world.text(&id).await, "both");
+    assert_eq!(world.tool.runs(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_event_of_an_answered_call_does_not_act() {
+    let world = World::new(Fake::new(Effect::Once, |_, cx| {
+        let answered = cx.input("sure").is_some();
+        async move {
+            if answered {
+                Ok(text("did it"))
+            } else {
+                Err(question())
+            }
+        }
+        .boxed()
+    }));
+    let id = world.submit().await;
+    let request = world.next().await;
+    world.worker().run(&request).await;
+    world.answer(&id, "sure").await;
+    // Its settlement was lost on the way, so it comes once more.
+    let mut again = request.clone();
+    again.receives = 2;
+    world.worker().run(&again).await;
+    assert_eq!(world.state(&id).await, CallState::Accepted);
+    assert_eq!(world.tool.runs(), 1);
+    world.drain().await;
+    assert_eq!(world.text(&id).await, "did it");
+}

@@ -1,0 +1,12 @@
+//! Event in, effects out: the executor over the embedded backend in memory, with fake tools.
+
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
+
+mod breaker;
+mod claims;
+mod crash;
+mod interleavings;
+mod once;
+mod outcomes;
+mod sweep;
+mod world;
