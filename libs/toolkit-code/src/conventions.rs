@@ -78,7 +78,7 @@ pub(crate) fn entry_point(path: &Path, bytes: &[u8]) -> Option<&'static str> {
             .any(|window| window == text.as_bytes())
     };
     match (language, name) {
-        (Language::Rust, "main.rs") => Some("binary"),
+        (Language::Rust, "main.rs") if folder == Some("src") => Some("binary"),
         (Language::Rust, "lib.rs") if folder == Some("src") => Some("library"),
         (Language::Rust, _) if folder == Some("bin") => Some("binary"),
         (Language::Rust, "build.rs") => Some("build script"),

@@ -57,7 +57,7 @@ pub(crate) const CANDIDATES: usize = 20_000;
 /// Folders, manifests and entry points in one answer of `code_structure`, each.
 pub(crate) const STRUCTURE_ITEMS: usize = 100;
 /// Files that an answer names as skipped; the rest is counted.
-pub(crate) const SKIPPED: usize = 20;
+pub(crate) const SKIPPED: usize = 10;
 
 /// Characters of a signature or a line in an answer.
 pub(crate) const TEXT_CHARS: usize = 240;

@@ -55,7 +55,7 @@ struct FileOutline {
     lines: usize,
     definitions: Vec<Outlined>,
     /// Lines with broken syntax (the first few). The rest of the file is outlined all the same.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     syntax_errors: Vec<usize>,
 }
 
@@ -70,7 +70,7 @@ struct Outlined {
     signature: String,
     line: usize,
     end_line: usize,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     children: Vec<Outlined>,
 }
 

@@ -58,7 +58,7 @@ pub(crate) struct Coverage {
     /// Files that were looked at.
     pub(crate) files: usize,
     /// Files that were not looked into, and why: the first of them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) skipped: Vec<Skipped>,
     /// How many were not looked into.
     pub(crate) skipped_count: usize,
@@ -137,7 +137,10 @@ impl Scope {
                 Ok(Visited::Whole) => coverage.files += 1,
                 Ok(Visited::Partly) => {
                     coverage.files += 1;
-                    coverage.cut(format!("{} was not looked through to its end", shown(path)));
+                    match watch.check() {
+                        Ok(()) => coverage.cut(format!("{} is too large to finish", shown(path))),
+                        Err(_) => coverage.time_up(done, listing.files.len()),
+                    }
                 }
                 Err(Failed::File(unread)) => coverage.skip(path, &unread),
                 Err(Failed::Stop(Stop::Cancelled)) => return Err(ToolError::Cancelled),

@@ -261,9 +261,15 @@ impl<'a> Wanted<'a> {
             return true;
         }
         let name = self.name.as_bytes();
-        bytes
-            .windows(name.len())
-            .any(|window| window.eq_ignore_ascii_case(name))
+        if self.matching == Matching::Exact {
+            return memchr::memmem::find(bytes, name).is_some();
+        }
+        let (lower, upper) = (name[0].to_ascii_lowercase(), name[0].to_ascii_uppercase());
+        memchr::memchr2_iter(lower, upper, bytes).any(|at| {
+            bytes
+                .get(at..at + name.len())
+                .is_some_and(|found| found.eq_ignore_ascii_case(name))
+        })
     }
 
     fn rank(&self, name: &str) -> Option<Rank> {

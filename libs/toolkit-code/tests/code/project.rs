@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use waybill_events::{CallId, TenantId};
-use waybill_toolkit::{Signals, Tool, ToolContext, ToolError, ToolRun, Toolkit};
+use waybill_toolkit::{JsonObject, Signals, Tool, ToolContext, ToolError, ToolRun, Toolkit};
 use waybill_toolkit_code::{CodeToolkit, Root};
 
 pub(crate) struct Project {
@@ -75,12 +75,15 @@ pub(crate) async fn call_in(
         panic!("arguments are an object")
     };
     let result = tool.call(arguments, cx).await?;
+    let json = result.structured_content.unwrap();
+    // Clients refuse an answer that its own schema does not allow.
+    let schema = Value::Object(JsonObject::clone(
+        tool.spec().output_schema.as_ref().unwrap(),
+    ));
+    jsonschema::validate(&schema, &json).unwrap();
     let content = serde_json::to_value(&result.content).unwrap();
     let text = content[0]["text"].as_str().unwrap().to_owned();
-    Ok(Answer {
-        text,
-        json: result.structured_content.unwrap(),
-    })
+    Ok(Answer { text, json })
 }
 
 pub(crate) fn tool_in(root: &Path, name: &str) -> Arc<dyn Tool> {
