@@ -12,6 +12,9 @@ use axum::{
 
 use crate::problem::Problem;
 
+/// Load balancers ask these by address. Nothing in them is worth a trick.
+const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+
 /// The names that are answered. Patterns as in `McpSettings`.
 pub struct Guard {
     hosts: Vec<String>,
@@ -34,7 +37,8 @@ impl Guard {
         let host = named
             .or_else(|| uri.authority().map(Authority::as_str))
             .unwrap_or_default();
-        if !self.hosts.is_empty() && !self.answers(&host.to_lowercase()) {
+        let probe = PROBES.contains(&uri.path());
+        if !probe && !self.hosts.is_empty() && !self.answers(&host.to_lowercase()) {
             return Some("this gateway does not answer to that Host; see http.allowed-hosts");
         }
         let origin = headers
@@ -102,6 +106,7 @@ mod tests {
         assert!(!refused("localhost:8080", None));
         assert!(!refused("[::1]:8080", Some("http://localhost:3000")));
         assert!(refused("evil.example", None));
+        assert!(refused("", None));
         assert!(refused("localhost", Some("http://localhost.evil.example")));
         assert!(refused("localhost", Some("https://localhost:3000")));
         assert!(refused("localhost", Some("null")));

@@ -8,8 +8,11 @@ mod guard;
 mod health;
 mod limit;
 pub mod mcp;
+mod meter;
 mod metrics;
+pub mod openapi;
 mod problem;
+mod span;
 mod status;
 
 use std::sync::Arc;
@@ -24,6 +27,7 @@ pub use guard::Guard;
 pub use health::Readiness;
 pub use limit::RateLimit;
 pub use mcp::{McpSettings, McpState, StateKeyTooShort};
+pub use meter::Meter;
 
 /// What the door is made of.
 #[derive(Clone)]
@@ -42,33 +46,50 @@ pub struct Gateway {
     pub anonymous: Option<Principal>,
 }
 
-/// Every route. See the crate's README for the list.
+/// Every route, without numbers of calls.
 pub fn router(gateway: Gateway) -> Result<Router, StateKeyTooShort> {
+    metered_router(gateway, &Meter::default())
+}
+
+/// Every route; see the crate's README for the list. `/metrics` tells what `meter` counted over the
+/// ledger that it was put over.
+///
+/// Serve it with [`ConnectInfo`](axum::extract::ConnectInfo) of the peer's `SocketAddr`, so that
+/// refused authentications are counted by source.
+pub fn metered_router(gateway: Gateway, meter: &Meter) -> Result<Router, StateKeyTooShort> {
     let settings = gateway.mcp.settings.clone();
-    let desk = gateway.mcp.desk.clone();
-    let metrics = metrics::Metrics::new(&gateway.bus, &gateway.subscriptions);
-    let door = Arc::new(auth::Door {
-        keys: gateway.keys.clone(),
-        rate: limit::Limiter::new(gateway.rate, gateway.bus.clock.clone()),
-        anonymous: gateway.anonymous.clone(),
-        metrics: metrics.clone(),
-    });
-    let admin = admin::router(&gateway).layer(middleware::from_fn(auth::only_admin));
-    let known = Router::new()
-        .merge(mcp::router(gateway.mcp.clone())?)
-        .merge(status::router(desk.clone()))
-        .merge(calls::router(desk, settings.clone()))
-        .nest("/admin", admin)
-        .layer(middleware::from_fn_with_state(door, auth::enter));
+    let metrics = metrics::Metrics::new(&gateway.bus, &gateway.subscriptions, meter);
     let guard = Arc::new(Guard::new(&settings.hosts, &settings.origins));
-    Ok(known
-        .merge(health::router(
-            gateway.readiness.clone(),
-            gateway.bus.clone(),
-        ))
+    let (readiness, bus) = (gateway.readiness.clone(), gateway.bus.clone());
+    let health = health::router(readiness, bus, &gateway.subscriptions);
+    Ok(keyed(gateway, &metrics)?
+        .merge(health)
         .merge(metrics::router(metrics.clone()))
+        .merge(openapi::router())
         .fallback(problem::no_such_route)
+        .method_not_allowed_fallback(problem::no_such_method)
         .layer(DefaultBodyLimit::max(settings.body_bytes))
         .layer(middleware::from_fn_with_state(guard, guard::check))
-        .layer(middleware::from_fn_with_state(metrics, metrics::count)))
+        .layer(middleware::from_fn_with_state(metrics, metrics::count))
+        .layer(middleware::from_fn(span::enter)))
+}
+
+/// The routes that take a key.
+fn keyed(gateway: Gateway, metrics: &metrics::Metrics) -> Result<Router, StateKeyTooShort> {
+    let (desk, settings) = (gateway.mcp.desk.clone(), gateway.mcp.settings.clone());
+    let shutdown = gateway.mcp.shutdown.clone();
+    let admin = admin::router(&gateway).layer(middleware::from_fn(auth::only_admin));
+    let door = Arc::new(auth::Door {
+        keys: gateway.keys,
+        rate: limit::Limiter::new(gateway.rate),
+        anonymous: gateway.anonymous,
+        metrics: metrics.clone(),
+    });
+    let mcp = mcp::router(gateway.mcp)?.layer(middleware::from_fn(auth::only_callers));
+    Ok(Router::new()
+        .merge(mcp)
+        .merge(status::router(desk.clone(), shutdown))
+        .merge(calls::router(desk, settings))
+        .nest("/admin", admin)
+        .layer(middleware::from_fn_with_state(door, auth::enter)))
 }

@@ -18,6 +18,8 @@ use prometheus_client::{
 use tokio::time::Instant;
 use waybill_messaging::{Bus, Subscription};
 
+use crate::meter::Meter;
+
 /// Seconds. Up to the longest wait for an outcome.
 const BUCKETS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 30.0,
@@ -62,8 +64,9 @@ struct DepthLabels {
 }
 
 impl Metrics {
-    pub(crate) fn new(bus: &Bus, subscriptions: &Arc<[Subscription]>) -> Self {
+    pub(crate) fn new(bus: &Bus, subscriptions: &Arc<[Subscription]>, meter: &Meter) -> Self {
         let mut registry = Registry::with_prefix("waybill");
+        meter.register(&mut registry);
         let requests = Family::default();
         let durations = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> _);
         let (refused, depth, oldest) = (Counter::default(), Family::default(), Family::default());

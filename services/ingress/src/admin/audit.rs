@@ -2,23 +2,31 @@
 
 use axum::{
     Json, Router,
-    extract::{Query, State},
+    body::{Body, Bytes},
+    extract::{Query, State, rejection::QueryRejection},
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
     routing::get,
 };
+use futures::{Stream, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use waybill_audit_sink::{Error, Trail};
+use waybill_audit_sink::{Entry, Error, Trail};
 
 use crate::problem::Problem;
 
 const MAX_TAIL: usize = 10_000;
+/// JSON Lines: one entry a line.
+const LINES: &str = "application/jsonl";
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Tail {
     limit: Option<usize>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Export {
     /// Number of the first entry wanted.
     from: Option<u64>,
@@ -34,19 +42,62 @@ pub(super) fn router(trail: Trail) -> Router {
 
 async fn tail(
     State(trail): State<Trail>,
-    Query(Tail { limit }): Query<Tail>,
+    query: Result<Query<Tail>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let entries = trail.tail(limit.unwrap_or(50).min(MAX_TAIL)).await?;
+    let Query(Tail { limit }) = query?;
+    let entries = trail.tail(limit.unwrap_or(50).clamp(1, MAX_TAIL)).await?;
     Ok(Json(json!({ "entries": entries })))
 }
 
-/// A page of entries and the number that the next page begins with.
+/// A page of entries and the number that the next page begins with; for `Accept:
+/// application/jsonl` all of them in one stream.
 async fn export(
     State(trail): State<Trail>,
-    Query(Export { from }): Query<Export>,
-) -> Result<Json<Value>, Problem> {
-    let (entries, next) = trail.export(from.unwrap_or(1)).await?;
-    Ok(Json(json!({ "entries": entries, "next": next })))
+    query: Result<Query<Export>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Query(Export { from }) = query?;
+    let from = from.unwrap_or(1);
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok());
+    let (entries, next) = trail.export(from).await?;
+    if !accept.is_some_and(|accept| accept.contains(LINES)) {
+        return Ok(Json(json!({ "entries": entries, "next": next })).into_response());
+    }
+    let body = Body::from_stream(pages(trail, entries, next));
+    Ok(([(header::CONTENT_TYPE, LINES)], body).into_response())
+}
+
+/// The first page and those after it. A page that cannot be read cuts the answer off, so that
+/// nobody takes it for the whole trail.
+fn pages(
+    trail: Trail,
+    entries: Vec<Entry>,
+    next: Option<u64>,
+) -> impl Stream<Item = Result<Bytes, Error>> {
+    let state = Some((trail, Some(entries), next));
+    stream::unfold(state, |state| async move {
+        let (trail, first, next) = state?;
+        let (entries, next) = match (first, next) {
+            (Some(entries), next) => (entries, next),
+            (None, Some(from)) => match trail.export(from).await {
+                Ok(page) => page,
+                Err(error) => return Some((Err(error), None)),
+            },
+            (None, None) => return None,
+        };
+        Some((Ok(lines(&entries)), Some((trail, None, next))))
+    })
+}
+
+fn lines(entries: &[Entry]) -> Bytes {
+    let mut text = Vec::new();
+    for entry in entries {
+        serde_json::to_writer(&mut text, entry).expect("entries are plain structs");
+        text.push(b'\n');
+    }
+    text.into()
 }
 
 async fn verify(State(trail): State<Trail>) -> Result<Json<Value>, Problem> {
@@ -63,6 +114,9 @@ async fn verify(State(trail): State<Trail>) -> Result<Json<Value>, Problem> {
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        Self::internal(&error)
+        match error {
+            Error::Port(error) => error.into(),
+            Error::Unreadable { .. } => Self::internal(&error),
+        }
     }
 }

@@ -1,11 +1,15 @@
 //! `/admin/doctor`: is everything that this process needs there.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json, Router, extract::State, routing::get};
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::time::timeout;
+
+/// For one check; they run at once.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One thing that can be wrong. Made by the composition root, which knows what there is.
 #[derive(Clone)]
@@ -32,9 +36,10 @@ pub(super) fn router(checks: Checks) -> Router {
 }
 
 async fn examine(State(checks): State<Checks>) -> Json<Value> {
-    let mut found = Vec::with_capacity(checks.len());
-    for check in &*checks {
-        found.push(json!({ "check": check.name, "result": (check.run)().await }));
-    }
-    Json(json!({ "checks": found }))
+    let found = join_all(checks.iter().map(|check| async {
+        let late = || Verdict::Failed(format!("no answer in {} s", PATIENCE.as_secs()));
+        let verdict = timeout(PATIENCE, (check.run)()).await;
+        json!({ "check": check.name, "result": verdict.unwrap_or_else(|_| late()) })
+    }));
+    Json(json!({ "checks": found.await }))
 }

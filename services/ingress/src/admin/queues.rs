@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
-    extract::{Path, Query, State},
-    http::StatusCode,
+    Extension, Json, Router,
+    extract::{
+        Path, Query, State,
+        rejection::{PathRejection, QueryRejection},
+    },
     routing::{get, post},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
+use waybill_identity::{Audit, Note, Principal};
 use waybill_messaging::{DeadLetter, DeadLetterId, Queue, Subscription};
 
 use crate::problem::Problem;
@@ -20,24 +23,32 @@ const MAX_LIST: usize = 1_000;
 struct Queues {
     queue: Arc<dyn Queue>,
     subscriptions: Arc<[Subscription]>,
+    audit: Audit,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Limit {
     limit: Option<usize>,
 }
 
-pub(super) fn router(queue: Arc<dyn Queue>, subscriptions: Arc<[Subscription]>) -> Router {
+pub(super) fn router(
+    queue: Arc<dyn Queue>,
+    subscriptions: Arc<[Subscription]>,
+    audit: Audit,
+) -> Router {
+    let queues = Queues {
+        queue,
+        subscriptions,
+        audit,
+    };
     Router::new()
         .route("/queues", get(depths))
         .route("/dlq", get(all))
         .route("/dlq/{subscription}", get(list))
         .route("/dlq/{subscription}/{id}", get(show))
         .route("/dlq/{subscription}/{id}/redrive", post(redrive))
-        .with_state(Queues {
-            queue,
-            subscriptions,
-        })
+        .with_state(queues)
 }
 
 async fn depths(State(queues): State<Queues>) -> Result<Json<Value>, Problem> {
@@ -51,8 +62,9 @@ async fn depths(State(queues): State<Queues>) -> Result<Json<Value>, Problem> {
 
 async fn all(
     State(queues): State<Queues>,
-    Query(Limit { limit }): Query<Limit>,
+    query: Result<Query<Limit>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
+    let Query(Limit { limit }) = query?;
     let mut letters = Vec::new();
     for subscription in &*queues.subscriptions {
         let limit = limit.unwrap_or(100).min(MAX_LIST);
@@ -67,9 +79,11 @@ async fn all(
 
 async fn list(
     State(queues): State<Queues>,
-    Path(name): Path<String>,
-    Query(Limit { limit }): Query<Limit>,
+    name: Result<Path<String>, PathRejection>,
+    query: Result<Query<Limit>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
+    let Path(name) = name?;
+    let Query(Limit { limit }) = query?;
     let limit = limit.unwrap_or(100).min(MAX_LIST);
     let dead = queues.queue.dead_letters(&name, limit).await?;
     let letters: Vec<_> = dead.iter().map(|letter| document(&name, letter)).collect();
@@ -78,27 +92,46 @@ async fn list(
 
 async fn show(
     State(queues): State<Queues>,
-    Path((name, id)): Path<(String, String)>,
+    place: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let dead = queues.queue.dead_letters(&name, MAX_LIST).await?;
-    let letter = dead.iter().find(|letter| letter.id.0 == id);
-    let letter = letter.ok_or_else(|| {
-        let message = format!("there is no dead letter {id} of {name}");
-        Problem::new(StatusCode::NOT_FOUND, "not_found", message)
-    })?;
-    Ok(Json(document(&name, letter)))
+    let Path((name, id)) = place?;
+    Ok(Json(document(&name, &queues.letter(&name, &id).await?)))
 }
 
+/// Written down before it happens: what is done is never missing from the trail.
 async fn redrive(
     State(queues): State<Queues>,
-    Path((name, id)): Path<(String, String)>,
+    Extension(principal): Extension<Principal>,
+    place: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Json<Value>, Problem> {
+    let Path((name, id)) = place?;
+    let letter = queues.letter(&name, &id).await?;
+    let subject = letter
+        .event
+        .as_ref()
+        .map_or(id.as_str(), |event| event.subject.as_str());
+    let note = Note {
+        action: "dead-letter.redriven",
+        actor: &principal.key_id,
+        outcome: "allowed",
+        subject,
+        detail: Some(format!("{name} {id}")),
+    };
+    queues.audit.record(note).await?;
     queues
         .queue
         .redrive(&name, &DeadLetterId(id.clone()))
         .await?;
-    tracing::info!(subscription = name, dead_letter = id, "redriven");
     Ok(Json(json!({ "redriven": id })))
+}
+
+impl Queues {
+    /// One of the newest [`MAX_LIST`].
+    async fn letter(&self, name: &str, id: &str) -> Result<DeadLetter, Problem> {
+        let dead = self.queue.dead_letters(name, MAX_LIST).await?;
+        let letter = dead.into_iter().find(|letter| letter.id.0 == id);
+        letter.ok_or_else(|| Problem::not_found(format!("there is no dead letter {id} of {name}")))
+    }
 }
 
 fn document(subscription: &str, letter: &DeadLetter) -> Value {
