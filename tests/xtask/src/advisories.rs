@@ -30,7 +30,7 @@ fn unpack(bundle: &Path) -> Result<()> {
     if database.exists() {
         fs::remove_dir_all(&database).context("cannot replace the advisory database")?;
     }
-    run("git", ["clone", "--quiet"])
+    run("git", ["-c", "init.defaultBranch=main", "clone", "--quiet"])
         .args([bundle, &database])
         .run()?;
     // Its age is read from here.
