@@ -118,7 +118,9 @@ impl Ledger for Metered {
     async fn commit(&self, commit: Commit) -> Result<Committed, Error> {
         let observed: Vec<_> = commit.events.iter().filter_map(Observed::read).collect();
         let committed = self.ledger.commit(commit).await?;
-        observed.into_iter().for_each(|seen| self.meter.count(seen));
+        for seen in observed {
+            self.meter.count(seen);
+        }
         Ok(committed)
     }
 
