@@ -72,20 +72,29 @@ where
         progress,
     };
     let mut task = tokio::task::spawn_blocking(move || work(&watch));
-    loop {
+    let mut told = 0;
+    let done = loop {
         tokio::select! {
-            done = &mut task => return match done {
-                Ok(result) => result,
-                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                Err(_) => Err(ToolError::Cancelled),
-            },
-            Ok(()) = steps.changed() => {
-                let Step { done, total } = *steps.borrow_and_update();
-                let message = format!("{done} of {total} files");
-                cx.progress(as_number(done), Some(as_number(total)), Some(message));
-            }
+            done = &mut task => break done,
+            Ok(()) = steps.changed() => told = tell(cx, *steps.borrow_and_update(), told),
         }
+    };
+    // The last report may have come together with the end.
+    tell(cx, *steps.borrow(), told);
+    match done {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(ToolError::Cancelled),
     }
+}
+
+/// Reports what was not `told` yet. Returns what is now.
+fn tell(cx: &ToolContext, Step { done, total }: Step, told: usize) -> usize {
+    if done > told {
+        let message = format!("{done} of {total} files");
+        cx.progress(as_number(done), Some(as_number(total)), Some(message));
+    }
+    done.max(told)
 }
 
 fn until(cx: &ToolContext) -> Instant {

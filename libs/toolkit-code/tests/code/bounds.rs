@@ -97,11 +97,11 @@ async fn a_big_tree_reports_progress() {
     call_in(project.path(), "code_symbols", json!({ "query": "f" }), &cx)
         .await
         .unwrap();
-    let Some(Signal::Progress {
+    let Ok(Signal::Progress {
         progress,
         total,
         message,
-    }) = signals.recv().await
+    }) = signals.try_recv()
     else {
         panic!("progress is expected")
     };
