@@ -174,12 +174,11 @@ impl Attempt {
         for _ in 0..MAX_CONFLICTS {
             let mut next = self.stored.clone();
             let draft = change(&mut next.call, self.claim.number, self.now())?;
-            let written = match notes {
-                Some(notes) => self.write(next, notes).await,
-                None => {
-                    let drafts = draft.into_iter().collect();
-                    self.stores.calls.commit(&next, drafts).await
-                }
+            let written = if let Some(notes) = notes {
+                self.write(next, notes).await
+            } else {
+                let drafts = draft.into_iter().collect();
+                self.stores.calls.commit(&next, drafts).await
             };
             match written {
                 Ok(stored) => {

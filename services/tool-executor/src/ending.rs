@@ -134,7 +134,7 @@ impl Claim {
         let newest = if self.committed {
             fresh.call.attempt == self.number
         } else {
-            fresh.call.attempt < self.number && fresh.call.claim(now)? == self.number
+            fresh.call.claim(now)? == self.number
         };
         newest.then_some(fresh).ok_or(Fenced::Overtaken)
     }

@@ -141,7 +141,7 @@ impl ToolExecutor {
         notes: Notes,
     ) -> Result<Effects, Failure> {
         let Some(tool) = self.registry.get(&stored.call.tool) else {
-            return self.without_tool(stored, cx.receives).await;
+            return Box::pin(self.without_tool(stored, cx.receives)).await;
         };
         let arguments = match self.arguments(&stored.call).await? {
             Ok(arguments) => arguments,
@@ -149,7 +149,7 @@ impl ToolExecutor {
         };
         let upstream = tool.spec().upstream.as_deref();
         let gate = gate(&self.stores, &self.breakers, upstream, &stored, cx.receives);
-        let pass = match gate.await? {
+        let pass = match Box::pin(gate).await? {
             Gate::Through(pass) => pass,
             Gate::Parked(failure) => return Err(failure),
             Gate::Refused(problem) => return Ok(self.end(stored, problem)),
@@ -158,15 +158,15 @@ impl ToolExecutor {
         let mut attempt = Attempt::begin(&self.stores, stored, notes).map_err(Error::from)?;
         // Another try is counted before it runs: it may be what kills its workers.
         let claimed = if once {
-            attempt.intend(&event.id).await
+            Box::pin(attempt.intend(&event.id)).await
         } else if cx.receives > 1 {
-            attempt.commit().await
+            Box::pin(attempt.commit()).await
         } else {
             Ok(())
         };
         if let Err(error) = claimed {
             if let Some(pass) = pass {
-                pass.give_back().await;
+                Box::pin(pass.give_back()).await;
             }
             return stopped(error);
         }
@@ -179,7 +179,7 @@ impl ToolExecutor {
         };
         let verdict = run(&mut attempt, &*tool, arguments, &cx.shutdown).await;
         if let Some(pass) = pass {
-            pass.report(&verdict, began.elapsed()).await;
+            Box::pin(pass.report(&verdict, began.elapsed())).await;
         }
         let run = Run {
             tool: &*tool,
@@ -188,7 +188,7 @@ impl ToolExecutor {
             receives: cx.receives,
             probe,
         };
-        run.conclude(attempt, verdict).await
+        Box::pin(run.conclude(attempt, verdict)).await
     }
 
     async fn arguments(&self, call: &Call) -> Result<Result<JsonObject, Problem>, Failure> {
@@ -244,7 +244,7 @@ impl Handler for ToolExecutor {
                 "{} attempts ended without a word: the tool seems to end its process",
                 tried + 1
             ))),
-            Plan::Reconcile => self.reconcile(event, cx.receives, stored, notes).await,
+            Plan::Reconcile => Box::pin(self.reconcile(event, cx.receives, stored, notes)).await,
             Plan::Run => self.execute(event, cx, stored, notes).await,
         }
     }

@@ -126,8 +126,8 @@ impl Watch<'_> {
             }
             let done = match self.next().await {
                 Step::Finished => return None,
-                Step::Signal(signal) => self.take(signal).await,
-                Step::Due => self.commit().await,
+                Step::Signal(signal) => Box::pin(self.take(signal)).await,
+                Step::Due => Box::pin(self.commit()).await,
                 Step::Changed(changed) => changed,
             };
             match done {
@@ -152,7 +152,7 @@ impl Watch<'_> {
             () = self.finished.cancelled() => Step::Finished,
             Some(signal) = self.signals.recv() => Step::Signal(signal),
             () = sleep_until(self.quiet_until), if due => Step::Due,
-            changed = self.attempt.changed(WATCH), if committed => Step::Changed(changed),
+            changed = Box::pin(self.attempt.changed(WATCH)), if committed => Step::Changed(changed),
         }
     }
 

@@ -27,9 +27,10 @@ fn away() -> (Fake, Arc<AtomicBool>) {
     let back = Arc::new(AtomicBool::new(false));
     let is_back = back.clone();
     let tool = Fake::new(Effect::ReadOnly, move |_, _| {
-        let told = match is_back.load(Ordering::SeqCst) {
-            true => Ok(text("sold")),
-            false => Err(unavailable(None)),
+        let told = if is_back.load(Ordering::SeqCst) {
+            Ok(text("sold"))
+        } else {
+            Err(unavailable(None))
         };
         async move { told }.boxed()
     });

@@ -228,3 +228,56 @@ async fn an_old_event_of_an_answered_call_does_not_act() {
     world.drain().await;
     assert_eq!(world.text(&id).await, "did it");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_does_not_own_the_run_never_ends_it() {
+    let world = World::new(
+        Fake::new(Effect::Once, |_, cx| {
+            let all = cx.input("a").is_some() && cx.input("b").is_some();
+            async move {
+                if !all {
+                    return Err(questions(&["a", "b"]));
+                }
+                sleep(Duration::from_mins(3)).await;
+                Ok(text("both"))
+            }
+            .boxed()
+        })
+        .spec(|spec| spec.timeout = Duration::from_mins(5)),
+    );
+    let id = world.submit().await;
+    world.drain().await;
+    world.answer(&id, "a").await;
+    sleep(Duration::from_millis(5)).await;
+    world.answer(&id, "b").await;
+    let (partial, last) = (world.next().await, world.next().await);
+    assert!(partial.event.time < last.event.time);
+    let worker = world.worker();
+    let meanwhile = async {
+        for receives in [1, 2] {
+            sleep(AFTER_LEASE).await;
+            let mut partial = partial.clone();
+            partial.receives = receives;
+            world.worker().run(&partial).await;
+        }
+    };
+    tokio::join!(worker.run(&last), meanwhile);
+    assert_eq!(world.text(&id).await, "both");
+    world.drain().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_is_being_committed_when_the_tool_ends_is_its_own() {
+    let world = World::new(Fake::new(Effect::ReadOnly, |_, _| {
+        async {
+            sleep(Duration::from_millis(52)).await;
+            Ok(text("done"))
+        }
+        .boxed()
+    }));
+    let id = world.submit().await;
+    let (worker, delivery) = (world.late(Duration::from_millis(5)), world.next().await);
+    assert_eq!(worker.run(&delivery).await, Settlement::Done);
+    assert_eq!(world.text(&id).await, "done");
+    assert_eq!(worker.commits(), 2);
+}

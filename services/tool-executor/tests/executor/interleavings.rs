@@ -129,7 +129,7 @@ async fn play(effect: Effect, script: Vec<Does>, steps: Vec<Step>) {
             }
             Step::Cancel => world.cancel(&id).await,
             Step::Answer if !world.state(&id).await.is_terminal() => {
-                world.answer(&id, "sure").await
+                world.answer(&id, "sure").await;
             }
             Step::Answer => {}
             Step::Wait(seconds) => sleep(Duration::from_secs(seconds)).await,

@@ -170,3 +170,23 @@ impl waybill_toolkit::Toolkit for OnlyOnce {
         vec![self.0.clone()]
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn while_its_upstream_is_down_a_cancellation_hides_nothing_either() {
+    let world = World::new(rings_for_ever().spec(|spec| spec.name = "shop__buy".to_owned()));
+    let id = world.submit().await;
+    let (worker, delivery) = (world.worker(), world.next().await);
+    tokio::select! {
+        _ = worker.run(&delivery) => panic!("it rings for ever"),
+        () = sleep(Duration::from_secs(1)) => {}
+    }
+    world.offer(false);
+    sleep(AFTER_LEASE).await;
+    assert!(matches!(world.step().await, Settlement::Retry { .. }));
+    world.cancel(&id).await;
+    assert_eq!(world.state(&id).await, CallState::Running);
+    world.offer(true);
+    world.drain().await;
+    assert_eq!(world.problem(&id).await.code, "outcome_unknown");
+    assert_eq!(world.tool.runs(), 1);
+}

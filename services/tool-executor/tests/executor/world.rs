@@ -125,6 +125,8 @@ pub(crate) struct Mortal {
     left: Arc<AtomicI64>,
     /// Whether the last commit still happens.
     after: bool,
+    /// How long a commit that has happened keeps its answer back.
+    latency: Duration,
     died: Arc<Notify>,
     pub(crate) commits: Arc<AtomicU32>,
 }
@@ -142,6 +144,9 @@ impl Ledger for Mortal {
         if dies {
             self.died.notify_one();
             pending::<()>().await;
+        }
+        if !self.latency.is_zero() {
+            tokio::time::sleep(self.latency).await;
         }
         committed
     }
@@ -209,15 +214,25 @@ impl World {
     }
 
     pub(crate) fn worker(&self) -> Worker {
-        self.mortal(-1, false)
+        self.process(-1, false, Duration::ZERO)
+    }
+
+    /// Its commits are answered late.
+    pub(crate) fn late(&self, latency: Duration) -> Worker {
+        self.process(-1, false, latency)
     }
 
     /// Dies at its `nth` commit, just before or after it.
     pub(crate) fn mortal(&self, nth: i64, after: bool) -> Worker {
+        self.process(nth, after, Duration::ZERO)
+    }
+
+    fn process(&self, nth: i64, after: bool, latency: Duration) -> Worker {
         let ledger = Mortal {
             inner: self.backend.clone(),
             left: Arc::new(AtomicI64::new(nth)),
             after,
+            latency,
             died: Arc::default(),
             commits: Arc::default(),
         };
