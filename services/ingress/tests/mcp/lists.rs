@@ -1,10 +1,11 @@
 //! Tools, resources, prompts, discovery and the stream of changes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use rmcp::model::{ErrorData, ListPromptsResult, PaginatedRequestParams, Prompt};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use tower::ServiceExt;
 use waybill_events::TenantId;
 use waybill_toolkit::{Content, Tool, Toolkit};
@@ -185,13 +186,16 @@ async fn changes_reach_a_stream_that_asked_for_them() {
     gateway.desk.registry().set(&NoTools).unwrap();
     let mut body = response.into_body();
     let mut text = String::new();
-    while !text.contains("tools/list_changed") {
-        let frame = http_body_util::BodyExt::frame(&mut body)
-            .await
-            .unwrap()
-            .unwrap();
-        text.push_str(&String::from_utf8_lossy(frame.data_ref().unwrap()));
-    }
+    let told = async {
+        while !text.contains("tools/list_changed") {
+            let frame = http_body_util::BodyExt::frame(&mut body).await;
+            let frame = frame.expect("the stream stays open").unwrap();
+            text.push_str(&String::from_utf8_lossy(frame.data_ref().unwrap()));
+        }
+    };
+    timeout(Duration::from_mins(1), told)
+        .await
+        .expect("the change is told");
     let acknowledged = text.find("subscriptions/acknowledged").unwrap();
     assert!(acknowledged < text.find("tools/list_changed").unwrap());
     assert!(!text.contains("prompts/list_changed"));
