@@ -63,6 +63,7 @@ async fn a_search_follows_no_links() {
     let project = Project::new(&[("src/a.rs", "fn a() {}")]);
     symlink(outside.path(), project.path().join("out")).unwrap();
     symlink("src", project.path().join("again")).unwrap();
+    symlink("src/a.rs", project.path().join("copy.rs")).unwrap();
     symlink(".", project.path().join("src/loop")).unwrap();
     let text = project.text("code_symbols", json!({})).await;
     assert_eq!(text, "src/a.rs:1-1 function a\n    fn a()\n");
