@@ -1,13 +1,52 @@
-//! The command line.
+//! The command line: `up`, and the operator's commands, which all ask a gateway.
+//!
+//! A command is a file: its arguments, the routes that it asks, what it prints. `target` finds the
+//! gateway, `client` asks it, `print` is the only way to standard output.
+
+mod arguments;
+mod audit;
+mod call;
+mod calls;
+mod client;
+mod content;
+mod dlq;
+mod doctor;
+mod document;
+mod exit;
+mod keys;
+mod print;
+#[cfg(test)]
+mod served;
+mod span;
+mod status;
+mod target;
+mod tools;
+mod watch;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use anyhow::{Context as _, Result};
+use clap::{Args, Parser, Subcommand};
 
+use self::{
+    call::CallCommand, client::Client, document::Document, exit::Exit, print::Out, target::Target,
+};
 use crate::config::{Config, UpArgs};
 
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  it could not be done
+  2  the command line, or the arguments of a call, are wrong
+  3  there is no such call, key, tool or dead letter
+  4  the key is not valid, or may not do this
+  5  the call failed, was cancelled or expired, or its tool reports an error
+  6  the call has not ended yet
+  7  the audit trail is not what was written";
+
+/// A durable gateway for MCP tools: calls wait in a queue, run, and are there to be fetched.
 #[derive(Parser)]
-#[command(name = "waybill", version)]
+#[command(name = "waybill", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -17,15 +56,151 @@ pub(crate) struct Cli {
 enum Command {
     /// Start every service in this process
     Up(UpArgs),
+    /// Call a tool, and print what it answers
+    Call(CallCommand),
+    /// How a call stands, and its result
+    Status(With<status::StatusArgs>),
+    /// The newest calls
+    Calls(With<calls::CallsArgs>),
+    /// End a call
+    Cancel(With<status::CancelArgs>),
+    /// The tools that can be called
+    Tools(With<tools::ToolsArgs>),
+    /// API keys
+    Keys(With<keys::KeysArgs>),
+    /// How full the queues are
+    Queues(With<dlq::QueuesArgs>),
+    /// Dead letters: deliveries that were given up
+    Dlq(With<dlq::DlqArgs>),
+    /// The audit trail
+    Audit(With<audit::AuditArgs>),
+    /// Whether everything is there that the gateway needs
+    Doctor(With<doctor::DoctorArgs>),
 }
 
-pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    match cli.command {
-        Command::Up(args) => crate::serve::up(&Config::load(args)?),
+/// A command's own arguments, and those of every command.
+#[derive(Args)]
+struct With<A: Args> {
+    #[command(flatten)]
+    args: A,
+    #[command(flatten)]
+    target: Target,
+    /// Print JSON, for programs
+    #[arg(long, global = true, help_heading = None)]
+    json: bool,
+}
+
+/// What a command works with.
+struct Session {
+    client: Client,
+    out: Out,
+}
+
+pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
+    let exit = match cli.command {
+        Command::Up(args) => return crate::serve::up(&Config::load(args)?),
+        Command::Call(CallCommand { args, target }) => {
+            let json = args.prints_json();
+            With { args, target, json }.run(call::run)
+        }
+        Command::Status(with) => with.run(status::run),
+        Command::Calls(with) => with.run(calls::run),
+        Command::Cancel(with) => with.run(status::cancel),
+        Command::Tools(with) => with.run(tools::run),
+        Command::Keys(with) => with.run(keys::run),
+        Command::Queues(with) => with.run(dlq::queues),
+        Command::Dlq(with) => with.run(dlq::run),
+        Command::Audit(with) => with.run(audit::run),
+        Command::Doctor(with) => with.run(doctor::run),
+    };
+    exit.map(ExitCode::from)
+}
+
+/// Tells an error on standard error, and what to exit with.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    let (exit, text) = exit::verdict(error);
+    if let Some(text) = text {
+        print::note(&text);
+    }
+    exit.into()
+}
+
+impl<A: Args> With<A> {
+    fn run(self, command: impl AsyncFnOnce(&Session, A) -> Result<Exit>) -> Result<Exit> {
+        let Self { args, target, json } = self;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build();
+        runtime
+            .context("cannot start the runtime")?
+            .block_on(async {
+                let client = target::connect(&target).await?;
+                let session = Session {
+                    client,
+                    out: Out::new(json),
+                };
+                let exit = command(&session, args).await;
+                session.client.close().await;
+                exit
+            })
     }
 }
 
-pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    tracing::error!("{error:#}");
-    ExitCode::FAILURE
+impl Session {
+    /// What a call came to: its answer on standard output, anything else beside it.
+    fn outcome(&self, document: &Document) -> Result<()> {
+        if self.out.json {
+            return self.out.json(&document.raw);
+        }
+        let (text, remark) = document.outcome();
+        if let Some(text) = text {
+            self.out.text(&text)?;
+        }
+        if let Some(remark) = remark {
+            print::note(&remark);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn common_flags_go_behind_any_command() {
+        for line in [
+            &[
+                "tools",
+                "--url",
+                "http://gateway",
+                "--key-file",
+                "key",
+                "--json",
+            ][..],
+            &["keys", "create", "ci", "--data-dir", "elsewhere", "--json"],
+            &["keys", "--data-dir", "elsewhere", "list"],
+            &[
+                "dlq",
+                "redrive",
+                "--all",
+                "--dry-run",
+                "--url",
+                "http://gateway",
+            ],
+            &["call", "tool", "--arg", "a=b", "--data-dir", "elsewhere"],
+            &["status", "ID", "--wait=20s", "--json"],
+            &["up", "--data-dir", "elsewhere"],
+        ] {
+            let parsed = Cli::try_parse_from([&["waybill"], line].concat());
+            assert!(parsed.is_ok(), "{line:?}: {}", parsed.err().unwrap());
+        }
+    }
 }

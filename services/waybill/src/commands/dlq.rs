@@ -1,0 +1,329 @@
+//! `waybill dlq` and `waybill queues`: what waits, and what was given up.
+
+use std::collections::HashSet;
+
+use anyhow::{Context as _, Result};
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand};
+use http::HeaderMap;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    Session,
+    client::{escaped, with_query},
+    content::indented,
+    exit::{Exit, Failure},
+    span,
+};
+
+/// Dead letters asked for in one request; the gateway gives no more per subscription.
+const PAGE: usize = 1_000;
+
+#[derive(Args)]
+pub(super) struct DlqArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Deliveries that were given up
+    List {
+        /// Only of this subscription
+        #[arg(long, value_name = "NAME")]
+        subscription: Option<String>,
+        /// At most so many of each subscription
+        #[arg(long, short = 'n', default_value_t = 100)]
+        limit: usize,
+    },
+    /// One of them, with its event
+    Show(Which),
+    /// Deliver again, as new
+    Redrive(RedriveArgs),
+}
+
+#[derive(Args)]
+struct Which {
+    /// The dead letter's id
+    id: String,
+    /// Its subscription, where the id alone names two
+    #[arg(long, value_name = "NAME")]
+    subscription: Option<String>,
+}
+
+#[derive(Args)]
+struct RedriveArgs {
+    /// The dead letter's id
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    id: Option<String>,
+    /// Every one, of --subscription where that is given
+    #[arg(long)]
+    all: bool,
+    /// Only this subscription's
+    #[arg(long, value_name = "NAME")]
+    subscription: Option<String>,
+    /// Say what would be done
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DeadLetter {
+    subscription: String,
+    id: String,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    subject: Option<String>,
+    tenant: Option<String>,
+    reason: String,
+    receives: u32,
+    died_at: DateTime<Utc>,
+    body: String,
+}
+
+#[derive(Deserialize)]
+struct Queue {
+    subscription: String,
+    depth: Depth,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Depth {
+    ready: u64,
+    delayed: u64,
+    leased: u64,
+    dead: u64,
+    oldest_ms: u64,
+}
+
+#[derive(Args)]
+pub(super) struct QueuesArgs {}
+
+pub(super) async fn queues(session: &Session, _: QueuesArgs) -> Result<Exit> {
+    let mut document = session.client.get("/admin/queues").await?;
+    if session.out.json {
+        session.out.json(&document)?;
+        return Ok(Exit::Done);
+    }
+    let queues: Vec<Queue> = serde_json::from_value(document["queues"].take())
+        .context("the gateway sent no list of queues")?;
+    let rows = queues.into_iter().map(
+        |Queue {
+             subscription,
+             depth,
+         }| {
+            let oldest = if depth.ready == 0 {
+                String::new()
+            } else {
+                span::milliseconds(depth.oldest_ms)
+            };
+            let counts =
+                [depth.ready, depth.delayed, depth.leased, depth.dead].map(|n| n.to_string());
+            [vec![subscription], counts.to_vec(), vec![oldest]].concat()
+        },
+    );
+    let header = [
+        "SUBSCRIPTION",
+        "READY",
+        "DELAYED",
+        "LEASED",
+        "DEAD",
+        "OLDEST",
+    ];
+    session.out.table(&header, rows.collect())?;
+    Ok(Exit::Done)
+}
+
+pub(super) async fn run(session: &Session, args: DlqArgs) -> Result<Exit> {
+    match args.action {
+        Action::List {
+            subscription,
+            limit,
+        } => list(session, subscription.as_deref(), limit).await,
+        Action::Show(which) => show(session, &which.id, which.subscription.as_deref()).await,
+        Action::Redrive(args) => redrive(session, args).await,
+    }
+}
+
+async fn list(session: &Session, subscription: Option<&str>, limit: usize) -> Result<Exit> {
+    let raw = letters(session, subscription, limit).await?;
+    if session.out.json {
+        session.out.json(&json!({ "deadLetters": raw }))?;
+        return Ok(Exit::Done);
+    }
+    let rows = raw
+        .into_iter()
+        .map(|raw| Ok(row(session, &read(raw)?)))
+        .collect::<Result<_>>()?;
+    let header = [
+        "ID",
+        "SUBSCRIPTION",
+        "TYPE",
+        "SUBJECT",
+        "TRIES",
+        "DIED",
+        "REASON",
+    ];
+    session.out.table(&header, rows)?;
+    Ok(Exit::Done)
+}
+
+fn row(session: &Session, letter: &DeadLetter) -> Vec<String> {
+    vec![
+        letter.id.clone(),
+        letter.subscription.clone(),
+        letter
+            .kind
+            .clone()
+            .unwrap_or_else(|| "unreadable".to_owned()),
+        letter.subject.clone().unwrap_or_default(),
+        letter.receives.to_string(),
+        session.out.when(letter.died_at),
+        letter.reason.clone(),
+    ]
+}
+
+async fn show(session: &Session, id: &str, subscription: Option<&str>) -> Result<Exit> {
+    let raw = find(session, id, subscription).await?;
+    let out = &session.out;
+    if out.json {
+        out.json(&raw)?;
+        return Ok(Exit::Done);
+    }
+    let letter = read(raw)?;
+    let fields = [
+        ("id", Some(letter.id)),
+        ("subscription", Some(letter.subscription)),
+        ("type", letter.kind),
+        ("subject", letter.subject),
+        ("tenant", letter.tenant),
+        ("tries", Some(letter.receives.to_string())),
+        ("died", Some(out.when(letter.died_at))),
+        ("reason", Some(letter.reason)),
+    ];
+    out.fields(
+        fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?))),
+    )?;
+    let body: Option<Value> = serde_json::from_str(&letter.body).ok();
+    out.text(&format!(
+        "\n{}",
+        body.as_ref().map_or(letter.body, indented)
+    ))?;
+    Ok(Exit::Done)
+}
+
+async fn redrive(session: &Session, args: RedriveArgs) -> Result<Exit> {
+    let subscription = args.subscription.as_deref();
+    let mut done = HashSet::new();
+    let mut redriven = Vec::new();
+    loop {
+        let found = match &args.id {
+            Some(id) => vec![find(session, id, subscription).await?],
+            None => letters(session, subscription, PAGE).await?,
+        };
+        let found = found.into_iter().map(read).collect::<Result<Vec<_>>>()?;
+        // One that died again meanwhile has had its turn.
+        let fresh: Vec<_> = found
+            .into_iter()
+            .filter(|letter| done.insert((letter.subscription.clone(), letter.id.clone())))
+            .collect();
+        if fresh.is_empty() {
+            break;
+        }
+        for letter in fresh {
+            if !args.dry_run {
+                let path = format!("{}/redrive", path(&letter.subscription, &letter.id));
+                session
+                    .client
+                    .post(&path, HeaderMap::new(), &Value::Null)
+                    .await?;
+            }
+            redriven.push(letter);
+        }
+        if args.id.is_some() || args.dry_run {
+            break;
+        }
+    }
+    told(session, &redriven, args.dry_run)
+}
+
+fn told(session: &Session, letters: &[DeadLetter], dry_run: bool) -> Result<Exit> {
+    if session.out.json {
+        let ids = letters
+            .iter()
+            .map(|letter| json!({ "subscription": letter.subscription, "id": letter.id }));
+        let document = json!({ "redriven": ids.collect::<Vec<_>>(), "dryRun": dry_run });
+        session.out.json(&document)?;
+        return Ok(Exit::Done);
+    }
+    if dry_run {
+        let rows = letters.iter().map(|letter| row(session, letter)).collect();
+        let header = [
+            "ID",
+            "SUBSCRIPTION",
+            "TYPE",
+            "SUBJECT",
+            "TRIES",
+            "DIED",
+            "REASON",
+        ];
+        session.out.table(&header, rows)?;
+    }
+    let verb = if dry_run {
+        "would be delivered"
+    } else {
+        "will be delivered"
+    };
+    session
+        .out
+        .text(&format!("{} {verb} again", letters.len()))?;
+    Ok(Exit::Done)
+}
+
+async fn letters(
+    session: &Session,
+    subscription: Option<&str>,
+    limit: usize,
+) -> Result<Vec<Value>> {
+    let path = match subscription {
+        Some(name) => format!("/admin/dlq/{}", escaped(name)),
+        None => "/admin/dlq".to_owned(),
+    };
+    let path = with_query(&path, &[("limit", Some(limit.min(PAGE).to_string()))]);
+    let mut document = session.client.get(&path).await?;
+    let letters = document["deadLetters"].as_array_mut();
+    Ok(std::mem::take(
+        letters.context("the gateway sent no list of dead letters")?,
+    ))
+}
+
+async fn find(session: &Session, id: &str, subscription: Option<&str>) -> Result<Value> {
+    if let Some(subscription) = subscription {
+        return session.client.get(&path(subscription, id)).await;
+    }
+    let mut found = letters(session, None, PAGE).await?;
+    found.retain(|letter| letter["id"] == id);
+    let unknown = || Failure::new(Exit::NotFound, format!("there is no dead letter {id}"));
+    let letter = found.pop().ok_or_else(unknown)?;
+    if let Some(other) = found.pop() {
+        let message = format!(
+            "two subscriptions have a dead letter {id}; name one with --subscription: {}, {}",
+            other["subscription"], letter["subscription"]
+        );
+        return Err(Failure::usage(message).into());
+    }
+    Ok(letter)
+}
+
+fn path(subscription: &str, id: &str) -> String {
+    format!("/admin/dlq/{}/{}", escaped(subscription), escaped(id))
+}
+
+fn read(letter: Value) -> Result<DeadLetter> {
+    serde_json::from_value(letter).context("the gateway sent what is no dead letter")
+}

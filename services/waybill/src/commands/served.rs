@@ -1,0 +1,29 @@
+//! A gateway of a test: any router behind a real socket.
+
+use axum::Router;
+use tokio::{net::TcpListener, task::JoinSet};
+
+use super::client::Client;
+
+/// Ends when it is dropped.
+pub(super) struct Served {
+    pub(super) url: String,
+    _serving: JoinSet<()>,
+}
+
+pub(super) async fn served(app: Router) -> Served {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut serving = JoinSet::new();
+    serving.spawn(async move { axum::serve(listener, app).await.unwrap() });
+    Served {
+        url,
+        _serving: serving,
+    }
+}
+
+impl Served {
+    pub(super) fn client(&self) -> Client {
+        Client::http(&self.url, "wbk_test".to_owned()).unwrap()
+    }
+}

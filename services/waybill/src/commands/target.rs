@@ -1,0 +1,158 @@
+//! Which gateway a command talks to.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use clap::{Args, FromArgMatches as _};
+use waybill_backend_sqlite::SqliteBackend;
+
+use super::{
+    client::Client,
+    exit::{Exit, Failure},
+};
+use crate::{
+    compose::Local,
+    config::{Config, UpArgs},
+    files,
+};
+
+/// The backend's file: the directory was made by `waybill up`.
+const DATABASE: &str = "waybill.db";
+/// A process that starts says where it listens only after it has opened its data.
+const STARTING: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Which gateway")]
+pub(super) struct Target {
+    /// Data directory of a gateway on this machine, running or not [default: .waybill]
+    #[arg(long, env = "WAYBILL_DATA_DIR", value_name = "DIR", global = true)]
+    pub(super) data_dir: Option<PathBuf>,
+    /// URL of a gateway anywhere; needs --key-file, wins over --data-dir
+    #[arg(long, env = "WAYBILL_URL", value_name = "URL", global = true)]
+    pub(super) url: Option<String>,
+    /// File with the API key [default: api-key in the data directory]
+    #[arg(long, env = "WAYBILL_KEY_FILE", value_name = "FILE", global = true)]
+    pub(super) key_file: Option<PathBuf>,
+}
+
+/// The process that serves the data directory, or the services in this process where none does.
+pub(super) async fn connect(target: &Target) -> Result<Client> {
+    if let Some(url) = &target.url {
+        let Some(file) = &target.key_file else {
+            let message = "--url needs --key-file: the key that the other gateway gave out";
+            return Err(Failure::usage(message).into());
+        };
+        return Client::http(url, read_key(file)?);
+    }
+    let config = local_config(target.data_dir.clone())?;
+    let data_dir = &config.data_dir;
+    if SqliteBackend::in_use(data_dir) {
+        let key = match &target.key_file {
+            Some(file) => read_key(file)?,
+            None => read_key(&files::key_file(data_dir))?,
+        };
+        return Client::http(&announced(data_dir).await?, key);
+    }
+    if !data_dir.join(DATABASE).exists() {
+        let shown = data_dir.display();
+        let message = format!("there is no data directory at {shown}; start one with waybill up");
+        return Err(Failure::new(Exit::Failed, message).into());
+    }
+    let local = Local::open(&config).await?;
+    let key = match &target.key_file {
+        Some(file) => read_key(file)?,
+        None => local.key.clone(),
+    };
+    Client::local(local, key)
+}
+
+/// What `waybill up` would be configured with here, flags aside.
+fn local_config(data_dir: Option<PathBuf>) -> Result<Config> {
+    let command = UpArgs::augment_args(clap::Command::new("up").no_binary_name(true));
+    let environment = command
+        .try_get_matches_from(std::iter::empty::<OsString>())
+        .and_then(|matches| UpArgs::from_arg_matches(&matches))
+        .context("in the environment")?;
+    let data_dir = data_dir.or_else(|| environment.data_dir.clone());
+    Config::load(UpArgs {
+        data_dir,
+        conformance: false,
+        ..environment
+    })
+}
+
+fn read_key(file: &Path) -> Result<String> {
+    let key = files::read_line(file)?;
+    anyhow::ensure!(!key.is_empty(), "the key file {} is empty", file.display());
+    Ok(key)
+}
+
+/// Where the process that has the directory open listens.
+async fn announced(data_dir: &Path) -> Result<String> {
+    let file = files::url_file(data_dir);
+    let read = async {
+        while !file.exists() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    tokio::time::timeout(STARTING, read).await.map_err(|_| {
+        let shown = data_dir.display();
+        anyhow::anyhow!("another command is using {shown}, and it is no gateway; try again")
+    })?;
+    files::read_line(&file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn refusal(target: Target) -> (Option<Exit>, String) {
+        let error = connect(&target).await.err().unwrap();
+        let exit = error.downcast_ref::<Failure>().map(|failure| failure.exit);
+        (exit, format!("{error:#}"))
+    }
+
+    #[tokio::test]
+    async fn a_url_needs_a_key() {
+        let url = Some("http://127.0.0.1:1".to_owned());
+        let (exit, text) = refusal(Target {
+            url,
+            ..Target::default()
+        })
+        .await;
+        assert_eq!(exit, Some(Exit::Usage));
+        assert!(text.contains("--key-file"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_made_where_nothing_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let data_dir = directory.path().join("data");
+        let (_, text) = refusal(Target {
+            data_dir: Some(data_dir.clone()),
+            ..Target::default()
+        })
+        .await;
+        assert!(text.contains("start one with waybill up"), "{text}");
+        assert!(!data_dir.exists());
+    }
+
+    #[tokio::test]
+    async fn an_empty_key_file_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let key_file = Some(file.path().to_owned());
+        let url = Some("http://127.0.0.1:1".to_owned());
+        let (_, text) = refusal(Target {
+            url,
+            key_file,
+            ..Target::default()
+        })
+        .await;
+        assert!(text.contains("is empty"), "{text}");
+    }
+}
