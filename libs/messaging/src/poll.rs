@@ -14,6 +14,11 @@ use crate::{
     dispatch, dispatch_batch, tick,
 };
 
+/// For tasks to end once they were told to drop their work.
+const LETTING_GO: Duration = Duration::from_secs(1);
+/// The pauses after failed receives are jittered, and the same in every run of a simulation.
+const JITTER_SEED: u64 = 0x7761_7962_696c_6c21;
+
 /// How a worker asks its queue.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -113,6 +118,8 @@ impl Driver {
         self.tasks.close();
         let finished = timeout(deadline, self.tasks.wait()).await.is_ok();
         self.shutdown.cancel();
+        // What was dropped lets go of what it held; a commit that is under way is waited for.
+        drop(timeout(LETTING_GO, self.tasks.wait()).await);
         finished
     }
 
@@ -277,5 +284,6 @@ fn retries() -> backon::ExponentialBackoff {
         .with_max_delay(Duration::from_secs(30))
         .without_max_times()
         .with_jitter()
+        .with_jitter_seed(JITTER_SEED)
         .build()
 }

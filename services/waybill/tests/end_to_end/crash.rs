@@ -1,0 +1,130 @@
+//! Killed in the middle of many running calls, it finishes each accepted call exactly once.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tokio::{task::JoinSet, time::sleep};
+
+use crate::gateway::Gateway;
+
+const CALLS: usize = 1_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_running_calls_survive_sigkill() {
+    let directory = tempfile::tempdir().unwrap();
+    let gateway = Gateway::start(&directory.path().join("data")).await;
+    let (gateway, ids) = submit(gateway, CALLS).await;
+    assert_eq!(ids.len(), CALLS);
+    // Some run, some wait, some have ended.
+    sleep(Duration::from_millis(700)).await;
+    let gateway = Gateway::start(&gateway.kill()).await;
+    finish(&gateway, &ids).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_again_and_again_while_it_accepts() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut data_dir = directory.path().join("data");
+    let mut accepted = HashSet::new();
+    for round in 0..5 {
+        let gateway = Arc::new(Gateway::start(&data_dir).await);
+        let mut clients = JoinSet::new();
+        for client in 0..16 {
+            let gateway = gateway.clone();
+            clients.spawn(async move {
+                let mut ids = Vec::new();
+                // Until the gateway has gone: a call counts when its handle was received.
+                for call in 0.. {
+                    let label = format!("{round}-{client}-{call}");
+                    let arguments = json!({ "seconds": 0.02, "label": label });
+                    let Ok(answer) = gateway.submit("slow_compute", arguments).await else {
+                        break;
+                    };
+                    let Ok(status) = answer.json::<Value>().await else {
+                        break;
+                    };
+                    ids.push(status["id"].as_str().unwrap().to_owned());
+                }
+                ids
+            });
+        }
+        sleep(Duration::from_millis(400 + 130 * round)).await;
+        data_dir = gateway.kill();
+        while let Some(ids) = clients.join_next().await {
+            accepted.extend(ids.unwrap());
+        }
+    }
+    assert!(
+        accepted.len() > 100,
+        "only {} calls were accepted",
+        accepted.len()
+    );
+    let gateway = Gateway::start(&data_dir).await;
+    finish(&gateway, &accepted).await;
+}
+
+async fn submit(gateway: Gateway, calls: usize) -> (Gateway, HashSet<String>) {
+    let gateway = Arc::new(gateway);
+    let mut clients = JoinSet::new();
+    for _ in 0..20 {
+        let gateway = gateway.clone();
+        clients.spawn(async move {
+            let mut ids = Vec::new();
+            for _ in 0..calls / 20 {
+                let answer = gateway
+                    .submit("slow_compute", json!({ "seconds": 1 }))
+                    .await
+                    .unwrap();
+                let status: Value = answer.json().await.unwrap();
+                ids.push(status["id"].as_str().unwrap().to_owned());
+            }
+            ids
+        });
+    }
+    let ids = clients.join_all().await.into_iter().flatten().collect();
+    (Arc::into_inner(gateway).unwrap(), ids)
+}
+
+/// Every accepted call has ended, once, and the trail says so too.
+async fn finish(gateway: &Gateway, ids: &HashSet<String>) {
+    for id in ids {
+        let status = gateway.ended(id).await;
+        assert_eq!(status["state"], "completed", "{status}");
+    }
+    let ends = ends(gateway, ids).await;
+    for id in ids {
+        assert_eq!(ends.get(id.as_str()), Some(&1), "{id} ended so often");
+    }
+    let verified = gateway.json("/admin/audit/verify").await;
+    assert_eq!(verified["sound"], true, "{verified}");
+}
+
+/// How often the trail says that each call has ended, once all ends are in it.
+async fn ends(gateway: &Gateway, ids: &HashSet<String>) -> HashMap<String, usize> {
+    loop {
+        let mut ends = HashMap::new();
+        let mut from = Some(1);
+        while let Some(next) = from {
+            let page = gateway
+                .json(&format!("/admin/audit/export?from={next}"))
+                .await;
+            from = page["next"].as_u64();
+            for entry in page["entries"].as_array().unwrap() {
+                let event = &entry["event"];
+                if event["type"] == "dev.waybill.tool-call.completed.v1" {
+                    *ends
+                        .entry(event["subject"].as_str().unwrap().to_owned())
+                        .or_default() += 1;
+                }
+            }
+        }
+        if ids.iter().all(|id| ends.contains_key(id)) {
+            return ends;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}

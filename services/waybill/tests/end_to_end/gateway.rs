@@ -1,0 +1,144 @@
+//! One `waybill up` in a process of its own.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Mutex,
+    time::Duration,
+};
+
+use reqwest::{Client, RequestBuilder, Response};
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_waybill");
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Gateway {
+    pub(crate) data_dir: PathBuf,
+    address: SocketAddr,
+    key: String,
+    http: Client,
+    process: Mutex<Child>,
+}
+
+impl Gateway {
+    /// Starts over `data_dir` with the fixture tools, and waits until it answers.
+    pub(crate) async fn start(data_dir: &Path) -> Self {
+        let address = free_address();
+        let process = command(data_dir, address)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let process = Mutex::new(process);
+        let http = Client::builder().timeout(PATIENCE).build().unwrap();
+        let data_dir = data_dir.to_owned();
+        let mut gateway = Self {
+            data_dir,
+            address,
+            key: String::new(),
+            http,
+            process,
+        };
+        let until = Instant::now() + PATIENCE;
+        while gateway
+            .http
+            .get(gateway.url("/readyz"))
+            .send()
+            .await
+            .is_err()
+        {
+            assert!(Instant::now() < until, "the gateway does not answer");
+            assert!(!gateway.has_ended(), "the gateway has ended");
+            sleep(Duration::from_millis(10)).await;
+        }
+        let key = std::fs::read_to_string(gateway.data_dir.join("api-key")).unwrap();
+        key.trim().clone_into(&mut gateway.key);
+        gateway
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
+        self.http.get(self.url(path)).bearer_auth(&self.key)
+    }
+
+    pub(crate) fn post(&self, path: &str) -> RequestBuilder {
+        self.http
+            .post(self.url(path))
+            .bearer_auth(&self.key)
+            .header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream")
+    }
+
+    pub(crate) async fn json(&self, path: &str) -> Value {
+        self.get(path).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// Submits a call and does not wait for its end.
+    pub(crate) async fn submit(&self, tool: &str, arguments: Value) -> reqwest::Result<Response> {
+        let body = serde_json::json!({ "tool": tool, "arguments": arguments });
+        let request = self.post("/calls").header("prefer", "respond-async");
+        request.body(body.to_string()).send().await
+    }
+
+    /// The call's document once it has ended.
+    pub(crate) async fn ended(&self, id: &str) -> Value {
+        let until = Instant::now() + PATIENCE * 4;
+        loop {
+            let status = self.json(&format!("/mcp/status/{id}?wait=20")).await;
+            if status["status"] != "working" {
+                return status;
+            }
+            assert!(Instant::now() < until, "{id} does not end: {status}");
+        }
+    }
+
+    /// SIGKILL, in the middle of whatever it does. Clients may still hold the gateway.
+    pub(crate) fn kill(&self) -> PathBuf {
+        let mut process = self.process.lock().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
+        self.data_dir.clone()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.process.lock().unwrap().try_wait().unwrap().is_some()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if let Ok(mut process) = self.process.lock() {
+            drop(process.kill());
+            drop(process.wait());
+        }
+    }
+}
+
+pub(crate) fn command(data_dir: &Path, address: SocketAddr) -> Command {
+    let mut command = Command::new(BINARY);
+    command
+        .args([
+            "up",
+            "--conformance",
+            "--log",
+            "error",
+            "--listen",
+            &address.to_string(),
+        ])
+        .arg("--data-dir")
+        .arg(data_dir)
+        .current_dir(data_dir.parent().unwrap());
+    command
+}
+
+pub(crate) fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind(("127.0.0.1", 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}

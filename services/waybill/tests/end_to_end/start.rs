@@ -1,0 +1,94 @@
+//! Starting: the first time, the second time, and where it must refuse.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Output};
+
+use crate::gateway::{Gateway, command, free_address};
+
+#[tokio::test]
+async fn a_second_start_reuses_what_the_first_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = directory.path().join("data");
+    let first = Gateway::start(&data_dir).await;
+    let files = ["api-key", "master-key"].map(|name| data_dir.join(name));
+    let made = files.clone().map(|file| fs::read(file).unwrap());
+    for file in &files {
+        assert_eq!(
+            fs::metadata(file).unwrap().permissions().mode() & 0o777,
+            0o600,
+            "{file:?}"
+        );
+    }
+    first.kill();
+    let second = Gateway::start(&data_dir).await;
+    assert_eq!(files.map(|file| fs::read(file).unwrap()), made);
+    assert!(second.json("/calls").await["calls"].is_array());
+}
+
+#[tokio::test]
+async fn two_processes_cannot_share_a_data_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = directory.path().join("data");
+    let _first = Gateway::start(&data_dir).await;
+    let second = command(&data_dir, free_address()).output().unwrap();
+    refused(&second, "in use by another waybill process");
+}
+
+#[test]
+fn a_database_of_a_newer_version_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = directory.path().join("data");
+    fs::create_dir(&data_dir).unwrap();
+    let database = rusqlite::Connection::open(data_dir.join("waybill.db")).unwrap();
+    database.pragma_update(None, "user_version", 99).unwrap();
+    drop(database);
+    let before = fs::read(data_dir.join("waybill.db")).unwrap();
+    let output = command(&data_dir, free_address()).output().unwrap();
+    refused(&output, "written by a newer waybill (schema 99");
+    assert_eq!(fs::read(data_dir.join("waybill.db")).unwrap(), before);
+}
+
+#[test]
+fn a_damaged_database_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = directory.path().join("data");
+    fs::create_dir(&data_dir).unwrap();
+    fs::write(
+        data_dir.join("waybill.db"),
+        "this is not a database, and never was".repeat(200),
+    )
+    .unwrap();
+    let output = command(&data_dir, free_address()).output().unwrap();
+    refused(&output, "damaged");
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = taken.local_addr().unwrap();
+    let output = command(&directory.path().join("data"), address)
+        .output()
+        .unwrap();
+    refused(&output, &format!("cannot listen on {address}"));
+}
+
+#[test]
+fn an_unknown_key_of_the_configuration_names_the_nearest() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(
+        directory.path().join("waybill.toml"),
+        "lisen = \"127.0.0.1:1\"\n",
+    )
+    .unwrap();
+    let output = command(&directory.path().join("data"), free_address())
+        .output()
+        .unwrap();
+    refused(&output, "did you mean listen?");
+}
+
+fn refused(output: &Output, why: &str) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains(why), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+}
