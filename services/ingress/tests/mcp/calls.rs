@@ -102,14 +102,13 @@ async fn a_pending_result_never_breaks_a_declared_output_schema() {
 async fn a_client_says_how_long_it_waits() {
     let gateway = gateway();
     let params = json!({ "name": "echo" });
-    let began = tokio::time::Instant::now();
     for (prefer, seconds) in [("wait=3", 3), ("respond-async", 0), ("wait=900", 28)] {
-        let before = began.elapsed();
+        let before = tokio::time::Instant::now();
         let by = principal("acme", "k1");
         let headers = [("prefer", prefer)];
         let answer = gateway.new_era_as(by, &headers, json!({}), "tools/call", params.clone());
         assert!(answer.await.result()["structuredContent"]["callId"].is_string());
-        assert_eq!((began.elapsed() - before).as_secs(), seconds, "{prefer}");
+        assert_eq!(before.elapsed().as_secs(), seconds, "{prefer}");
     }
 }
 

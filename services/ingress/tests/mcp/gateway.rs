@@ -157,7 +157,7 @@ impl Gateway {
 
     /// The call that a worker gets next, claimed.
     pub(crate) async fn claim(&self) -> Call {
-        let deliveries = self.queue.receive(SUITE.name, 1, Duration::from_secs(60));
+        let deliveries = self.queue.receive(SUITE.name, 1, Duration::from_mins(1));
         let deliveries = deliveries.await.unwrap();
         let delivery = deliveries.first().expect("a call is queued");
         let done = self.queue.settle(&delivery.receipt, Settlement::Done);

@@ -17,7 +17,7 @@ async fn asked(gateway: &Gateway, capabilities: Value) -> Answer {
     answer
 }
 
-fn retry(state: &Value, responses: Value) -> Value {
+fn retry(state: &Value, responses: &Value) -> Value {
     json!({ "name": "echo", "requestState": state, "inputResponses": responses })
 }
 
@@ -39,7 +39,7 @@ async fn rounds_of_questions_go_on_with_the_same_call() {
         "elicitation/create"
     );
 
-    let wrong = retry(&first["requestState"], json!({ "other": accepted() }));
+    let wrong = retry(&first["requestState"], &json!({ "other": accepted() }));
     let again = gateway
         .new_era(elicits(), "tools/call", wrong)
         .await
@@ -53,7 +53,7 @@ async fn rounds_of_questions_go_on_with_the_same_call() {
     };
     let answers = retry(
         &first["requestState"],
-        json!({ "who": accepted(), "x": {} }),
+        &json!({ "who": accepted(), "x": {} }),
     );
     let (second, ()) = tokio::join!(gateway.new_era(elicits(), "tools/call", answers), work);
     let second = second.result();
@@ -64,7 +64,7 @@ async fn rounds_of_questions_go_on_with_the_same_call() {
         let call = gateway.claim().await;
         gateway.say(&call, "thanks").await;
     };
-    let answers = retry(&second["requestState"], json!({ "why": accepted() }));
+    let answers = retry(&second["requestState"], &json!({ "why": accepted() }));
     let (third, ()) = tokio::join!(gateway.new_era(elicits(), "tools/call", answers), work);
     assert_eq!(third.result()["content"][0]["text"], "thanks");
 }
@@ -91,16 +91,16 @@ async fn a_ticket_is_good_for_its_holder_its_tool_and_its_time() {
     let answers = json!({ "who": accepted() });
     let tampered = json!(format!("{}x", state.as_str().unwrap()));
     let other_tool = {
-        let mut params = retry(&state, answers.clone());
+        let mut params = retry(&state, &answers);
         params["name"] = json!("typed");
         params
     };
     let mine = || principal("acme", "k1");
     let cases = [
-        (mine(), retry(&tampered, answers.clone())),
+        (mine(), retry(&tampered, &answers)),
         (mine(), other_tool),
-        (principal("acme", "k2"), retry(&state, answers.clone())),
-        (principal("other", "k1"), retry(&state, answers.clone())),
+        (principal("acme", "k2"), retry(&state, &answers)),
+        (principal("other", "k1"), retry(&state, &answers)),
     ];
     for (by, params) in cases {
         let answer = gateway
@@ -110,7 +110,7 @@ async fn a_ticket_is_good_for_its_holder_its_tool_and_its_time() {
     }
     tokio::time::advance(Duration::from_hours(2)).await;
     let late = gateway
-        .new_era(elicits(), "tools/call", retry(&state, answers))
+        .new_era(elicits(), "tools/call", retry(&state, &answers))
         .await;
     assert_eq!(late.error().0, -32602);
     assert!(gateway.idle().await, "nothing was answered");
