@@ -146,4 +146,28 @@ mod tests {
             assert!(!validator.is_valid(&broken), "{}", kind.as_str());
         }
     }
+
+    /// An object of any shape would let arguments and results in.
+    #[test]
+    fn data_are_scalars_and_lists_of_names() {
+        let scalar = |field: &Value| match &field["type"] {
+            Value::String(name) => ["string", "integer", "number", "boolean"].contains(&&**name),
+            Value::Array(names) => !names.contains(&json!("object")) && !names.is_empty(),
+            _ => false,
+        };
+        for &kind in EventType::ALL {
+            let schema = schema(kind);
+            let fields = schema["properties"]["data"]["properties"]
+                .as_object()
+                .unwrap();
+            for (name, field) in fields {
+                let names = field["type"] == "array" && field["items"]["type"] == "string";
+                assert!(
+                    scalar(field) || names,
+                    "{}: {name} is {field}",
+                    kind.as_str()
+                );
+            }
+        }
+    }
 }
