@@ -1,5 +1,7 @@
 //! The Architecture Invariants that a compiler does not hold: who may depend on whom.
 
+#![expect(clippy::unwrap_used, reason = "helpers of a test")]
+
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use serde_json::Value;
