@@ -10,7 +10,9 @@ use tokio::{
 };
 use waybill_backend_sqlite::SqliteBackend;
 use waybill_events::{Event, EventType};
-use waybill_messaging::{Bus, Clock, Commit, Error, Expect, Key, Range, Settlement, Write};
+use waybill_messaging::{
+    Bus, Clock, Commit, Delivery, Error, Expect, Key, Range, Seen, Settlement, Write,
+};
 use waybill_testkit::{
     Ids,
     contract::{ALPHA, STURDY, TOPOLOGY},
@@ -73,6 +75,17 @@ pub(crate) async fn publish(bus: &Bus, events: impl Into<Vec<Event>>) {
         ..Commit::default()
     };
     bus.ledger.commit(commit).await.unwrap();
+}
+
+/// The next deliveries; a receive may end early without any.
+async fn next(bus: &Bus, subscription: &str) -> Vec<Delivery> {
+    for _ in 0..10 {
+        let received = bus.queue.receive(subscription, 50, WAIT).await.unwrap();
+        if !received.is_empty() {
+            return received;
+        }
+    }
+    panic!("nothing came to {subscription}");
 }
 
 async fn happened(bus: &Bus, n: u64) -> bool {
@@ -188,16 +201,7 @@ async fn deliveries_come_twice_and_late() {
         .await
         .unwrap()
         .remove(0);
-    let again = bus.queue.receive(STURDY.name, 10, WAIT).await.unwrap();
-    let again = match again.into_iter().next() {
-        Some(again) => again,
-        None => bus
-            .queue
-            .receive(STURDY.name, 10, WAIT)
-            .await
-            .unwrap()
-            .remove(0),
-    };
+    let again = next(&bus, STURDY.name).await.remove(0);
     assert_eq!(
         (&again.event, &again.receipt),
         (&first.event, &first.receipt)
@@ -213,7 +217,7 @@ async fn deliveries_come_twice_and_late() {
     publish(&inner, sent.clone()).await;
     let mut order = Vec::new();
     while order.len() < sent.len() {
-        for delivery in bus.queue.receive(STURDY.name, 50, WAIT).await.unwrap() {
+        for delivery in next(&bus, STURDY.name).await {
             assert_eq!(delivery.receives, 1);
             order.push(delivery.event.subject.clone());
         }
@@ -243,11 +247,8 @@ async fn a_lease_ends_early_and_another_consumer_gets_the_event() {
         .await
         .unwrap()
         .remove(0);
-    let mut taken = Vec::new();
     let began = Instant::now();
-    while taken.is_empty() {
-        taken = bus.queue.receive(ALPHA.name, 1, WAIT).await.unwrap();
-    }
+    let taken = next(&bus, ALPHA.name).await;
     assert!(
         began.elapsed() < ALPHA.lease,
         "the lease lasted its full length"
@@ -293,6 +294,64 @@ async fn a_lost_settlement_brings_the_event_again() {
         .settle(&again.receipt, Settlement::Retry { after })
         .await;
     assert!(is_unavailable(&retried));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mark_may_leave_its_delivery_to_be_settled() {
+    for (separate_settle, settled) in [(0.0, true), (1.0, false)] {
+        let (_, bus, inner) = faulty(Faults {
+            separate_settle,
+            ..Faults::NONE
+        });
+        publish(&inner, [event(1)]).await;
+        let received = bus.queue.receive(STURDY.name, 1, WAIT).await.unwrap();
+        let seen = Seen {
+            subscription: STURDY.name,
+            event: received[0].event.id.clone(),
+            receipt: Some(received[0].receipt.clone()),
+        };
+        let commit = Commit {
+            seen: vec![seen],
+            ..Commit::default()
+        };
+        let committed = bus.ledger.commit(commit).await.unwrap();
+        assert_eq!(committed.settled, settled);
+        let depth = inner.queue.depth(STURDY.name).await.unwrap();
+        assert_eq!(depth.leased, u64::from(!settled));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_loses_what_was_not_yet_given_out() {
+    let (faulty, bus, inner) = faulty(Faults {
+        late: 1.0,
+        delay: WAIT / 2,
+        ..Faults::NONE
+    });
+    publish(&inner, [event(1)]).await;
+    let none = bus.queue.receive(STURDY.name, 1, WAIT).await.unwrap();
+    assert!(none.is_empty());
+    faulty.crash();
+    faulty.revive();
+    faulty.calm();
+    let again = bus.queue.receive(STURDY.name, 1, WAIT * 2).await.unwrap();
+    assert_eq!(again[0].receives, 2, "the crashed process handed it over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn operations_take_their_time() {
+    let latency = Duration::from_millis(40);
+    let (_, bus, _) = faulty(Faults {
+        latency,
+        ..Faults::NONE
+    });
+    let began = Instant::now();
+    for n in 0..50 {
+        let before = Instant::now();
+        assert!(!happened(&bus, n).await);
+        assert!(before.elapsed() < latency);
+    }
+    assert!(began.elapsed() > latency * 50 / 4);
 }
 
 #[tokio::test(start_paused = true)]
