@@ -1,7 +1,8 @@
 //! Opening the store, and what its two ports share.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{DirBuilder, File, TryLockError},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError},
 };
@@ -45,7 +46,13 @@ impl SqliteBackend {
             let path = path.to_owned();
             move |source| OpenError::Io { path, source }
         };
-        std::fs::create_dir_all(directory).map_err(io(directory))?;
+        // Arguments and results are in here: for its owner only.
+        let mut builder = DirBuilder::new();
+        builder
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(io(directory))?;
         let lock = lock(directory)?;
         let path = directory.join(DATABASE);
         let mut connection = Connection::open(&path)?;

@@ -16,13 +16,11 @@ use waybill_calls::Calls;
 use waybill_events::TenantId;
 use waybill_identity::{Keys, Principal, Scope};
 use waybill_ingress::{
-    Gateway, McpSettings, McpState, RateLimit, Readiness,
+    Gateway, McpSettings, McpState, Meter, RateLimit, Readiness,
     desk::{Desk, DeskLimits},
     mcp::Changes,
 };
-use waybill_messaging::{
-    BatchHandler, Blobs, Bus, Clock, Driver, Handler, Limits, Subscription,
-};
+use waybill_messaging::{BatchHandler, Blobs, Bus, Clock, Driver, Handler, Limits, Subscription};
 use waybill_resilience::{Breakers, Settings};
 use waybill_tool_executor::{DeadlineSweep, ToolExecutor};
 use waybill_toolkit::{Content, Registry, Toolkit};
@@ -61,8 +59,14 @@ impl Local {
         let store = open_store(config, &clock)?;
         let keyring = open_keyring(&config.data_dir)?;
         let blobs = open_blobs(&config.data_dir, &clock)?;
-        let (ledger, queue) = (Arc::new(store.clone()), Arc::new(store.clone()));
-        let bus = Bus { ledger: ledger.clone(), queue, clock: clock.clone() };
+        let meter = Meter::default();
+        let ledger = meter.over(Arc::new(store.clone()));
+        let queue = Arc::new(store.clone());
+        let bus = Bus {
+            ledger: ledger.clone(),
+            queue,
+            clock: clock.clone(),
+        };
         let calls = Calls::new(ledger.clone(), blobs.clone(), clock.clone());
         let keys = Keys::new(ledger.clone(), clock.clone());
         let (key, first_start) = first_key(&config.data_dir, &keys).await?;
@@ -95,19 +99,39 @@ impl Local {
             subscriptions: TOPOLOGY.into(),
             checks: doctor::checks(config, &store, &bus, &supervisor),
             readiness: readiness.clone(),
-            rate: RateLimit { per_second: config.http.rate_per_second, burst: config.http.burst },
+            rate: RateLimit {
+                per_second: config.http.rate_per_second,
+                burst: config.http.burst,
+            },
             anonymous: config.conformance.then(anonymous),
         };
-        let router = waybill_ingress::router(gateway)?;
+        let router = waybill_ingress::metered_router(gateway, &meter)?;
 
         let driver = Driver::new(bus, Limits::default());
         let breakers = Breakers::new(ledger.clone(), clock.clone(), Settings::default());
-        let executor =
-            ToolExecutor::new(calls.clone(), ledger.clone(), registry, Arc::new(breakers), clock);
+        let executor = ToolExecutor::new(
+            calls.clone(),
+            ledger.clone(),
+            registry,
+            Arc::new(breakers),
+            clock,
+        );
         driver.start(Arc::new(executor));
         driver.start_batch(Arc::new(AuditSink::new(ledger.clone(), chain_key)));
-        driver.schedule(Arc::new(DeadlineSweep::new(calls, ledger, blobs)), SWEEP_EVERY);
-        Ok(Self { router, key, first_start, readiness, shutdown, desk, driver, supervisor })
+        driver.schedule(
+            Arc::new(DeadlineSweep::new(calls, ledger, blobs)),
+            SWEEP_EVERY,
+        );
+        Ok(Self {
+            router,
+            key,
+            first_start,
+            readiness,
+            shutdown,
+            desk,
+            driver,
+            supervisor,
+        })
     }
 
     /// Lets running work finish within [`Config::DRAIN`]. False: some of it goes on after the next
@@ -135,7 +159,9 @@ fn open_keyring(data_dir: &Path) -> Result<LocalKeyRing> {
 fn open_blobs(data_dir: &Path, clock: &Clock) -> Result<Arc<dyn Blobs>> {
     let path = data_dir.join("blobs");
     let blobs = DirectoryBlobs::open(&path, clock.clone());
-    Ok(Arc::new(blobs.with_context(|| format!("cannot use {}", path.display()))?))
+    Ok(Arc::new(blobs.with_context(|| {
+        format!("cannot use {}", path.display())
+    })?))
 }
 
 /// The key for this machine's owner. Made once; its file is his copy of the secret.
@@ -146,7 +172,9 @@ async fn first_key(data_dir: &Path, keys: &Keys) -> Result<(String, bool)> {
     }
     let tenant = TenantId::parse("default").context("the default tenant's name is valid")?;
     let scopes = BTreeSet::from([Scope::ToolsCall, Scope::Admin]);
-    let new = keys.create("operator", tenant, "first key", scopes, None).await?;
+    let new = keys
+        .create("operator", tenant, "first key", scopes, None)
+        .await?;
     files::write_private(&path, &format!("{}\n", new.secret))?;
     Ok((new.secret, true))
 }
@@ -165,7 +193,9 @@ fn register(
     }
     let _ = changes;
     let roots = config.roots.iter();
-    let files = roots.clone().map(|r| waybill_toolkit_files::Root::new(&r.name, &r.path));
+    let files = roots
+        .clone()
+        .map(|r| waybill_toolkit_files::Root::new(&r.name, &r.path));
     let code = roots.map(|r| waybill_toolkit_code::Root {
         name: r.name.clone(),
         path: r.path.clone(),
@@ -196,7 +226,9 @@ fn conformance(registry: &Registry, changes: &Changes) -> Result<Arc<dyn Content
 }
 
 fn upstreams(config: &Config) -> Result<McpConfig> {
-    let Some(path) = &config.mcp_config else { return Ok(McpConfig::default()) };
+    let Some(path) = &config.mcp_config else {
+        return Ok(McpConfig::default());
+    };
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the MCP configuration {}", path.display()))?;
     McpConfig::parse(&text, &crate::config::variable)
@@ -204,17 +236,24 @@ fn upstreams(config: &Config) -> Result<McpConfig> {
 }
 
 fn options() -> Options {
-    let inherited = INHERITED.iter().filter_map(|name| {
-        crate::config::variable(name).map(|value| ((*name).to_owned(), value))
-    });
+    let inherited = INHERITED
+        .iter()
+        .filter_map(|name| crate::config::variable(name).map(|value| ((*name).to_owned(), value)));
     let base_env: BTreeMap<String, String> = inherited.collect();
-    Options { base_env, ..Options::default() }
+    Options {
+        base_env,
+        ..Options::default()
+    }
 }
 
 fn mcp_settings(config: &Config, state_key: Vec<u8>) -> McpSettings {
     let mut settings = McpSettings::new(state_key);
-    settings.hosts.extend(config.http.allowed_hosts.iter().cloned());
-    settings.origins.extend(config.http.allowed_origins.iter().cloned());
+    settings
+        .hosts
+        .extend(config.http.allowed_hosts.iter().cloned());
+    settings
+        .origins
+        .extend(config.http.allowed_origins.iter().cloned());
     if !config.listen.ip().is_loopback() && !config.listen.ip().is_unspecified() {
         settings.hosts.push(config.listen.ip().to_string());
     }

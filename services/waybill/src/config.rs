@@ -32,7 +32,12 @@ pub(crate) struct UpArgs {
     #[arg(long, env = "WAYBILL_PUBLIC_URL", value_name = "URL")]
     pub(crate) public_url: Option<String>,
     /// A folder that the files and code tools may read; repeat for more, the first is the default
-    #[arg(long = "root", env = "WAYBILL_ROOTS", value_name = "NAME=PATH", value_delimiter = ',')]
+    #[arg(
+        long = "root",
+        env = "WAYBILL_ROOTS",
+        value_name = "NAME=PATH",
+        value_delimiter = ','
+    )]
     pub(crate) roots: Vec<String>,
     /// What to log: error, warn, info, debug, or a tracing filter
     #[arg(long, env = "WAYBILL_LOG", value_name = "FILTER")]
@@ -118,7 +123,12 @@ pub(crate) struct Calls {
 
 impl Default for Calls {
     fn default() -> Self {
-        Self { inline_wait_s: 20, task_wait_s: 2.0, deadline_s: 3_600, retention_s: 24 * 3_600 }
+        Self {
+            inline_wait_s: 20,
+            task_wait_s: 0.5,
+            deadline_s: 3_600,
+            retention_s: 24 * 3_600,
+        }
     }
 }
 
@@ -144,14 +154,20 @@ impl Config {
             None if Path::new(FILE).exists() => read(Path::new(FILE))?,
             None => File::default(),
         };
-        let mut roots =
-            args.roots.iter().map(|text| parse_root(text)).collect::<Result<Vec<_>>>()?;
+        let mut roots = args
+            .roots
+            .iter()
+            .map(|text| parse_root(text))
+            .collect::<Result<Vec<_>>>()?;
         if roots.is_empty() {
             roots = file.roots;
         }
         if roots.is_empty() {
             let path = std::env::current_dir().context("the current folder is gone")?;
-            roots.push(Root { name: "workspace".to_owned(), path });
+            roots.push(Root {
+                name: "workspace".to_owned(),
+                path,
+            });
         }
         let default = SocketAddr::from(([127, 0, 0, 1], 8080));
         Ok(Self {
@@ -160,7 +176,10 @@ impl Config {
             mcp_config: args.mcp_config.or(file.mcp_config),
             public_url: args.public_url.or(file.public_url),
             roots,
-            log: args.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
+            log: args
+                .log
+                .or(file.log)
+                .unwrap_or_else(|| "info,rmcp=warn".to_owned()),
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
             http: file.http,
             calls: file.calls,
@@ -187,7 +206,10 @@ pub(crate) fn load_dotenv() -> Result<()> {
     }
     let command = <crate::commands::Cli as clap::CommandFactory>::command();
     let known = known_variables(&command);
-    #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where the environment is read"
+    )]
     let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for name in set.filter(|name| name.starts_with("WAYBILL_")) {
         if !known.contains(&name) {
@@ -199,14 +221,20 @@ pub(crate) fn load_dotenv() -> Result<()> {
 }
 
 /// One variable of the environment, for `mcp.json`'s `${NAME}` and the base of child processes.
-#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is where the environment is read"
+)]
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
 fn known_variables(command: &clap::Command) -> Vec<String> {
-    let own = command.get_arguments().filter_map(|arg| arg.get_env()?.to_str().map(str::to_owned));
-    own.chain(command.get_subcommands().flat_map(known_variables)).collect()
+    let own = command
+        .get_arguments()
+        .filter_map(|arg| arg.get_env()?.to_str().map(str::to_owned));
+    own.chain(command.get_subcommands().flat_map(known_variables))
+        .collect()
 }
 
 fn read(path: &Path) -> Result<File> {
@@ -220,23 +248,28 @@ fn read(path: &Path) -> Result<File> {
 
 /// serde says "unknown field `x`, expected one of `a`, `b`": name the nearest.
 fn unknown_field(message: &str) -> Option<String> {
-    let mut quoted = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
+    let mut quoted = message
+        .strip_prefix("unknown field ")?
+        .split('`')
+        .skip(1)
+        .step_by(2);
     let wrong = quoted.next()?;
     Some(nearest(wrong, quoted))
 }
 
 fn nearest<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let best = known.max_by(|a, b| {
-        strsim::jaro_winkler(wrong, a).total_cmp(&strsim::jaro_winkler(wrong, b))
-    });
-    best.map(|best| format!("; did you mean {best}?")).unwrap_or_default()
+    let best = known
+        .max_by(|a, b| strsim::jaro_winkler(wrong, a).total_cmp(&strsim::jaro_winkler(wrong, b)));
+    best.map(|best| format!("; did you mean {best}?"))
+        .unwrap_or_default()
 }
 
 fn parse_root(text: &str) -> Result<Root> {
     match text.split_once('=') {
-        Some((name, path)) if !name.is_empty() && !path.is_empty() => {
-            Ok(Root { name: name.to_owned(), path: PathBuf::from(path) })
-        }
+        Some((name, path)) if !name.is_empty() && !path.is_empty() => Ok(Root {
+            name: name.to_owned(),
+            path: PathBuf::from(path),
+        }),
         _ => bail!("--root takes NAME=PATH, not {text:?}"),
     }
 }

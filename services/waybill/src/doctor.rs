@@ -33,9 +33,18 @@ pub(crate) fn checks(
             move || Box::pin(queues(bus.clone()))
         }),
     ];
-    for path in [config.data_dir.join("master-key"), files::key_file(&config.data_dir)] {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        checks.push(check(&name, move || Box::pin(std::future::ready(private(path.clone())))));
+    for path in [
+        config.data_dir.join("master-key"),
+        files::key_file(&config.data_dir),
+    ] {
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        checks.push(check(&name, move || {
+            Box::pin(std::future::ready(private(path.clone())))
+        }));
     }
     for name in supervisor.health().into_keys() {
         let (supervisor, upstream) = (supervisor.clone(), name.clone());
@@ -51,7 +60,10 @@ fn check(
     name: &str,
     run: impl Fn() -> BoxFuture<'static, Verdict> + Send + Sync + 'static,
 ) -> Check {
-    Check { name: name.to_owned(), run: Arc::new(run) }
+    Check {
+        name: name.to_owned(),
+        run: Arc::new(run),
+    }
 }
 
 async fn ledger(bus: Bus) -> Verdict {
@@ -76,7 +88,11 @@ async fn queues(bus: Bus) -> Verdict {
             Ok(depth) => {
                 dead += depth.dead;
                 if depth.oldest_ms > STALE_MS {
-                    stale.push(format!("{} waits for {} s", subscription.name, depth.oldest_ms / 1_000));
+                    stale.push(format!(
+                        "{} waits for {} s",
+                        subscription.name,
+                        depth.oldest_ms / 1_000
+                    ));
                 }
             }
             Err(error) => return Verdict::Failed(error.to_string()),

@@ -1,6 +1,8 @@
 //! `waybill up`.
 
-use std::{future::IntoFuture as _, io::Write as _, process::ExitCode, time::Instant};
+use std::{
+    future::IntoFuture as _, io::Write as _, net::SocketAddr, process::ExitCode, time::Instant,
+};
 
 use anyhow::{Context as _, Result};
 use tokio::net::TcpListener;
@@ -31,13 +33,19 @@ async fn serve(config: &Config) -> Result<ExitCode> {
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}; is the port taken?", config.listen))?;
-    let address = listener.local_addr().context("the listener has no address")?;
+    let address = listener
+        .local_addr()
+        .context("the listener has no address")?;
     let url = format!("http://{address}");
     files::write_private(&files::url_file(&config.data_dir), &format!("{url}\n"))?;
     greet(config, &local, &url, began)?;
 
     let stop = local.shutdown.clone();
-    let serving = axum::serve(listener, local.router.clone())
+    let service = local
+        .router
+        .clone()
+        .into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, service)
         .with_graceful_shutdown(async move { stop.cancelled().await });
     let mut serving = Box::pin(serving.into_future());
     tokio::select! {
@@ -50,7 +58,11 @@ async fn serve(config: &Config) -> Result<ExitCode> {
     let open = tokio::time::timeout(Config::DRAIN, serving).await;
     let finished = local.close().await;
     drop(std::fs::remove_file(files::url_file(&config.data_dir)));
-    tracing::info!(requests_finished = open.is_ok(), work_finished = finished, "ended");
+    tracing::info!(
+        requests_finished = open.is_ok(),
+        work_finished = finished,
+        "ended"
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -64,7 +76,11 @@ fn greet(config: &Config, local: &Local, url: &str, began: Instant) -> Result<()
             "headers": { "Authorization": format!("Bearer {}", shown(local)) },
         } }
     });
-    let made = if local.first_start { " (made now; keep it private)" } else { "" };
+    let made = if local.first_start {
+        " (made now; keep it private)"
+    } else {
+        ""
+    };
     let text = format!(
         "waybill is ready after {} ms\n\n  MCP     {url}/mcp\n  status  {url}/mcp/status/ID\n  key     {}{made}\n  data    {}\n\nFor an MCP client:\n\n{}\n",
         began.elapsed().as_millis(),
@@ -73,10 +89,16 @@ fn greet(config: &Config, local: &Local, url: &str, began: Instant) -> Result<()
         serde_json::to_string_pretty(&client).context("plain JSON")?,
     );
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to stdout")
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .context("cannot write to stdout")
 }
 
 /// The secret once, when it was made; later the place where it is.
 fn shown(local: &Local) -> &str {
-    if local.first_start { &local.key } else { "THE KEY IN THE KEY FILE" }
+    if local.first_start {
+        &local.key
+    } else {
+        "THE KEY IN THE KEY FILE"
+    }
 }
