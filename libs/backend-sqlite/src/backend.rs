@@ -56,6 +56,7 @@ impl SqliteBackend {
         let lock = lock(directory)?;
         let path = directory.join(DATABASE);
         let mut connection = Connection::open(&path)?;
+        schema::version(&connection)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
