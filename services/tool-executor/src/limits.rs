@@ -10,6 +10,10 @@ pub(crate) const LEASE: Duration = Duration::from_mins(1);
 pub(crate) const LONGEST_RUN: Duration = Duration::from_hours(24);
 /// How often a call is tried, after each answer of its client anew.
 pub(crate) const MAX_ATTEMPTS: u32 = 5;
+/// How often an attempt may end without a word, with its process: after this the tool is believed
+/// to have ended it. Above the number of times that a host is restarted in a bad hour, because
+/// every call under way in a killed process counts one, whoever's fault it was.
+pub(crate) const MAX_DEATHS: u32 = 20;
 /// Receives of one delivery, parked ones included: hours of waiting, as the wait grows to
 /// [`MAX_PARK`]. SQS counts to 1,000.
 pub(crate) const MAX_RECEIVES: u32 = 900;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use waybill_calls::{Call, CallState, Problem};
 use waybill_events::{Event, EventType};
 
-use crate::limits::{LEASE, MAX_ATTEMPTS};
+use crate::limits::{LEASE, MAX_ATTEMPTS, MAX_DEATHS};
 
 #[derive(Debug, PartialEq)]
 pub(crate) enum Plan {
@@ -54,7 +54,7 @@ pub(crate) fn plan(
         // A delivery that was never received before has no dead worker: this is a duplicate, or
         // another event of a call that runs.
         CallState::Running if receives == 1 => Plan::ComeBack(LEASE),
-        _ if receives > MAX_ATTEMPTS && exhausted(call, tried, receives) => Plan::PutAside,
+        _ if receives > MAX_DEATHS && tried >= MAX_DEATHS => Plan::PutAside,
         _ => Plan::Run,
     }
 }
