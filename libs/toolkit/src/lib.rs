@@ -14,3 +14,8 @@ pub use rmcp::model::{
 };
 pub use tool::{Effect, TaskSupport, Tool, ToolError, ToolResult, ToolSpec};
 pub use typed::{Text, TypedTool, typed};
+
+/// The example that newcomers copy compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../CONTRIBUTING.md")]
+struct Contributing;

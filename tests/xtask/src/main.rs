@@ -21,6 +21,8 @@ cargo xtask COMMAND
   generate [--check]    write schemas/ and docs/ from the code; --check only compares
   clients [NAME...]     third-party MCP clients against the release binary
   conformance           the official MCP conformance suite against the release binary
+  bench [OPTION...]     calls a second and their latency, beside the same tool called directly
+  simulate [OPTION...]  all services over a faulty backend: more seeds, or one seed again
 
 What a command needs and the machine lacks is installed into .tools/.
 ";
@@ -44,6 +46,17 @@ fn run(words: &[&str]) -> Result<()> {
             .args(rest)
             .run(),
         ["clients", names @ ..] => clients::run_clients(names),
+        ["bench", options @ ..] => bench(options),
+        ["simulate", options @ ..] => cargo([
+            "run",
+            "--release",
+            "--quiet",
+            "--package",
+            "waybill-simulation",
+            "--",
+        ])
+        .args(options)
+        .run(),
         ["conformance"] => clients::run_clients(&["conformance"]),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
@@ -51,4 +64,28 @@ fn run(words: &[&str]) -> Result<()> {
         }
         [unknown, ..] => bail!("no command {unknown:?}\n\n{HELP}"),
     }
+}
+
+fn bench(options: &[&str]) -> Result<()> {
+    cargo([
+        "build",
+        "--release",
+        "--package",
+        "waybill",
+        "--package",
+        "waybill-benchmark",
+    ])
+    .run()?;
+    cargo([
+        "run",
+        "--release",
+        "--quiet",
+        "--package",
+        "waybill-benchmark",
+        "--",
+        "--waybill",
+    ])
+    .args([place::waybill()?])
+    .args(options)
+    .run()
 }
