@@ -10,7 +10,7 @@ use super::exit::Failure;
 /// References followed before a schema is taken for one without an end.
 const MAX_DEPTH: usize = 16;
 /// A name less like than this is no likely slip of the hand.
-const LIKENESS: f64 = 0.7;
+const LIKENESS: f64 = 0.6;
 
 /// The arguments of a call: `base` (of `--json`), and `args` on top of it. The gateway checks them
 /// against the whole schema; here it only tells text from numbers and lists.
@@ -40,7 +40,7 @@ pub(super) fn nearest<'a>(
 ) -> Option<&'a str> {
     let likeness = known
         .into_iter()
-        .map(|name| (strsim::jaro_winkler(wrong, name), name));
+        .map(|name| (strsim::normalized_damerau_levenshtein(wrong, name), name));
     let best = likeness.max_by(|a, b| a.0.total_cmp(&b.0));
     best.filter(|(likeness, _)| *likeness >= LIKENESS)
         .map(|(_, name)| name)

@@ -5,10 +5,15 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use super::{Session, client::with_query, exit::Exit, print::note};
+use super::{
+    Session,
+    client::with_query,
+    exit::Exit,
+    print::{line, note},
+};
 
 /// Entries that `tail` may be asked for; the gateway gives no more.
 const MAX_TAIL: u64 = 10_000;
@@ -43,7 +48,21 @@ enum Action {
     },
 }
 
-/// What a person reads of an entry's event.
+/// Entries as they were written, for their hashes are over bytes.
+#[derive(Deserialize, Serialize)]
+struct Page {
+    entries: Vec<Box<RawValue>>,
+    #[serde(skip_serializing)]
+    next: Option<u64>,
+}
+
+/// What a person reads of an entry.
+#[derive(Deserialize)]
+struct Entry {
+    seq: u64,
+    event: Event,
+}
+
 #[derive(Deserialize)]
 struct Event {
     #[serde(rename = "type")]
@@ -57,7 +76,7 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<Exit> {
         Action::Tail { limit, follow } => tail(session, limit, follow).await,
         Action::Verify => verify(session).await,
         Action::Export { from } => {
-            export(session, from, |entry| session.out.line(entry)).await?;
+            export(session, from, line).await?;
             Ok(Exit::Done)
         }
     }
@@ -65,61 +84,67 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<Exit> {
 
 async fn tail(session: &Session, limit: u64, follow: bool) -> Result<Exit> {
     let path = with_query("/admin/audit", &[("limit", Some(limit.to_string()))]);
-    let document = session.client.get(&path).await?;
-    if session.out.json && !follow {
-        session.out.json(&document)?;
+    let page: Page = session.client.read(&path).await?;
+    if follow {
+        return follow_from(session, page).await;
+    }
+    if session.out.json {
+        session.out.json(&page)?;
         return Ok(Exit::Done);
     }
-    let entries = document["entries"]
-        .as_array()
-        .context("the gateway sent no entries")?;
-    if !follow {
-        let rows = entries
-            .iter()
-            .map(|entry| row(session, entry))
-            .collect::<Result<_>>()?;
-        session
-            .out
-            .table(&["SEQ", "TIME", "TYPE", "SUBJECT"], rows)?;
-        return Ok(Exit::Done);
-    }
-    let print = |entry: &Value| {
+    let rows = page
+        .entries
+        .iter()
+        .map(|entry| Ok(row(session, &read(entry)?)));
+    let header = ["SEQ", "TIME", "TYPE", "SUBJECT"];
+    session.out.table(&header, rows.collect::<Result<_>>()?)?;
+    Ok(Exit::Done)
+}
+
+/// Until the operator interrupts.
+async fn follow_from(session: &Session, page: Page) -> Result<Exit> {
+    let print = |entry: &RawValue| {
         if session.out.json {
-            return session.out.line(entry);
+            return line(entry);
         }
-        session.out.text(&row(session, entry)?.join("  "))
+        session.out.text(&row(session, &read(entry)?).join("  "))
     };
-    entries.iter().try_for_each(print)?;
-    let mut next = entries
-        .last()
-        .map_or(1, |entry| entry["seq"].as_u64().unwrap_or(0) + 1);
+    let mut next = 1;
+    for entry in &page.entries {
+        print(entry)?;
+        next = read(entry)?.seq + 1;
+    }
     loop {
         next = export(session, next, print).await?;
         tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 
-fn row(session: &Session, entry: &Value) -> Result<Vec<String>> {
-    let event = Event::deserialize(&entry["event"]).context("an entry without an event")?;
-    Ok(vec![
-        entry["seq"].to_string(),
-        session.out.when(event.time),
-        event.kind,
-        event.subject.unwrap_or_default(),
-    ])
+fn read(entry: &RawValue) -> Result<Entry> {
+    serde_json::from_str(entry.get()).context("the gateway sent what is no entry of the trail")
+}
+
+fn row(session: &Session, entry: &Entry) -> Vec<String> {
+    vec![
+        entry.seq.to_string(),
+        session.out.when(entry.event.time),
+        entry.event.kind.clone(),
+        entry.event.subject.clone().unwrap_or_default(),
+    ]
 }
 
 /// Hands on every entry from number `from` to the newest; the number that will follow.
-async fn export(session: &Session, from: u64, each: impl Fn(&Value) -> Result<()>) -> Result<u64> {
+async fn export(
+    session: &Session,
+    from: u64,
+    each: impl Fn(&RawValue) -> Result<()>,
+) -> Result<u64> {
     let mut from = from;
     loop {
         let path = with_query("/admin/audit/export", &[("from", Some(from.to_string()))]);
-        let document = session.client.get(&path).await?;
-        let entries = document["entries"]
-            .as_array()
-            .context("the gateway sent no entries")?;
-        entries.iter().try_for_each(&each)?;
-        match document["next"].as_u64() {
+        let page: Page = session.client.read(&path).await?;
+        page.entries.iter().try_for_each(|entry| each(entry))?;
+        match page.next {
             Some(next) if next > from => from = next,
             _ => return Ok(from),
         }
@@ -147,4 +172,38 @@ async fn verify(session: &Session) -> Result<Exit> {
         }
     }
     Ok(if sound { Exit::Done } else { Exit::AuditFlaw })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use axum::{Router, http::Uri, routing::get};
+
+    use super::{super::served::served, *};
+
+    #[tokio::test]
+    async fn entries_are_exported_byte_for_byte_to_the_last() {
+        let app = Router::new().route(
+            "/admin/audit/export",
+            get(async |uri: Uri| match uri.query().unwrap() {
+                "from=1" => r#"{"entries":[{"seq":1,"event":{"b":1.0,"a":2}}],"next":2}"#,
+                "from=2" => r#"{"entries":[{"seq":2,"event":{}}],"next":3}"#,
+                _ => r#"{"entries":[],"next":null}"#,
+            }),
+        );
+        let gateway = served(app).await;
+        let seen = RefCell::new(Vec::new());
+        let each = |entry: &RawValue| {
+            seen.borrow_mut().push(entry.get().to_owned());
+            Ok(())
+        };
+        let next = export(&gateway.session(), 1, each).await.unwrap();
+        assert_eq!(next, 3);
+        let wanted = [
+            r#"{"seq":1,"event":{"b":1.0,"a":2}}"#,
+            r#"{"seq":2,"event":{}}"#,
+        ];
+        assert_eq!(seen.into_inner(), wanted);
+    }
 }

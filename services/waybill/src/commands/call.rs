@@ -224,11 +224,11 @@ mod tests {
 
     #[test]
     fn an_unknown_tool_names_the_nearest() {
-        let tools = json!({ "tools": [{ "name": "files_read" }, { "name": "code_outline" }] });
-        let error = find(&tools, "file_read").unwrap_err();
+        let tools = json!({ "tools": [{ "name": "files_read" }, { "name": "files_tree" }] });
+        let error = find(&tools, "files_reed").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "there is no tool file_read; did you mean files_read?"
+            "there is no tool files_reed; did you mean files_read?"
         );
         assert_eq!(
             error.downcast_ref::<Failure>().unwrap().exit,

@@ -10,6 +10,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sse_stream::SseStream;
 use tower::ServiceExt as _;
@@ -19,9 +20,9 @@ use crate::compose::Local;
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// Longer than the gateway's longest wait, 28 s.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 /// Walking the whole audit trail, checking every page of the database.
-const LONG_WORK: Duration = Duration::from_secs(30 * 60);
+const LONG_WORK: Duration = Duration::from_mins(30);
 /// The largest document that is read: results are bounded far below by the gateway.
 const MAX_DOCUMENT: usize = 256 * 1024 * 1024;
 /// Characters shown of an answer that is not ours.
@@ -43,7 +44,7 @@ enum Transport {
 
 impl Client {
     /// `url`: the gateway's root, or its MCP endpoint.
-    pub(super) fn http(url: &str, key: String) -> Result<Self> {
+    pub(super) fn http(url: &str, key: &str) -> Result<Self> {
         let trimmed = url.trim_end_matches('/');
         let base = trimmed.strip_suffix("/mcp").unwrap_or(trimmed).to_owned();
         let secure = base.starts_with("https://");
@@ -62,11 +63,11 @@ impl Client {
     }
 
     /// The services in this process, for as long as the command lives.
-    pub(super) fn local(local: Local, key: String) -> Result<Self> {
+    pub(super) fn local(local: Local, key: &str) -> Result<Self> {
         Self::new(Transport::Local(Box::new(local)), key)
     }
 
-    fn new(transport: Transport, key: String) -> Result<Self> {
+    fn new(transport: Transport, key: &str) -> Result<Self> {
         let mut authorization = HeaderValue::from_str(&format!("Bearer {key}"))
             .map_err(|_| anyhow!("the key file holds no API key"))?;
         authorization.set_sensitive(true);
@@ -88,6 +89,11 @@ impl Client {
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value> {
+        self.read(path).await
+    }
+
+    /// Into a type that keeps what [`Value`] does not: the bytes as they were written.
+    pub(super) async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         self.ask(Method::GET, path, HeaderMap::new(), Bytes::new(), ANSWER)
             .await
     }
@@ -130,20 +136,20 @@ impl Client {
         if response.status().is_success() {
             return Ok(SseStream::new(response.into_body()));
         }
-        Err(document(response)
+        Err(document::<Value>(response)
             .await
             .err()
             .context("the gateway sent no stream")?)
     }
 
-    async fn ask(
+    async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         headers: HeaderMap,
         body: Bytes,
         patience: Duration,
-    ) -> Result<Value> {
+    ) -> Result<T> {
         let request = self.request(method, path, headers, body)?;
         let answer = async { document(self.exchange(request).await?).await };
         let answer = tokio::time::timeout(patience, answer).await;
@@ -223,15 +229,15 @@ pub(super) fn put(headers: &mut HeaderMap, name: &'static str, value: &str) -> R
     Ok(())
 }
 
-async fn document(response: Response<Body>) -> Result<Value> {
+async fn document<T: DeserializeOwned>(response: Response<Body>) -> Result<T> {
     let status = response.status();
     let body = axum::body::to_bytes(response.into_body(), MAX_DOCUMENT).await;
     let body = body.context("the gateway's answer broke off")?;
-    let parsed = serde_json::from_slice::<Value>(&body);
     if status.is_success() {
-        return parsed.context("the gateway's answer is not JSON; is the URL a waybill gateway's?");
+        return serde_json::from_slice(&body)
+            .context("the answer is not a gateway's; is the URL right, and the version?");
     }
-    let message = parsed
+    let message = serde_json::from_slice::<Value>(&body)
         .ok()
         .and_then(|problem| Some(problem["error"]["message"].as_str()?.to_owned()));
     let message = message.unwrap_or_else(|| {
@@ -287,7 +293,7 @@ mod tests {
             }),
         );
         let gateway = served(app).await;
-        let client = Client::http(&format!("{}/mcp/", gateway.url), "wbk_1".to_owned()).unwrap();
+        let client = Client::http(&format!("{}/mcp/", gateway.url), "wbk_1").unwrap();
         let path = format!("/mcp/status/{}", escaped("a/../b ?"));
         let answer = client.get(&path).await.unwrap();
         assert_eq!(answer["key"], "Bearer wbk_1");
@@ -320,13 +326,8 @@ mod tests {
         let app = Router::new().route("/tools", get(async || "<html>"));
         let gateway = served(app).await;
         let error = gateway.client().get("/tools").await.unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("is the URL a waybill gateway's?"),
-            "{error}"
-        );
-        assert!(Client::http("gateway:8080", "k".to_owned()).is_err());
+        assert!(error.to_string().contains("is the URL right"), "{error}");
+        assert!(Client::http("gateway:8080", "k").is_err());
     }
 
     #[test]

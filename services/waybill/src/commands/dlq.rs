@@ -1,4 +1,4 @@
-//! `waybill dlq` and `waybill queues`: what waits, and what was given up.
+//! `waybill dlq`: deliveries that were given up.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,6 @@ use super::{
     client::{escaped, with_query},
     content::indented,
     exit::{Exit, Failure},
-    span,
 };
 
 /// Dead letters asked for in one request; the gateway gives no more per subscription.
@@ -83,60 +82,6 @@ struct DeadLetter {
     body: String,
 }
 
-#[derive(Deserialize)]
-struct Queue {
-    subscription: String,
-    depth: Depth,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Depth {
-    ready: u64,
-    delayed: u64,
-    leased: u64,
-    dead: u64,
-    oldest_ms: u64,
-}
-
-#[derive(Args)]
-pub(super) struct QueuesArgs {}
-
-pub(super) async fn queues(session: &Session, _: QueuesArgs) -> Result<Exit> {
-    let mut document = session.client.get("/admin/queues").await?;
-    if session.out.json {
-        session.out.json(&document)?;
-        return Ok(Exit::Done);
-    }
-    let queues: Vec<Queue> = serde_json::from_value(document["queues"].take())
-        .context("the gateway sent no list of queues")?;
-    let rows = queues.into_iter().map(
-        |Queue {
-             subscription,
-             depth,
-         }| {
-            let oldest = if depth.ready == 0 {
-                String::new()
-            } else {
-                span::milliseconds(depth.oldest_ms)
-            };
-            let counts =
-                [depth.ready, depth.delayed, depth.leased, depth.dead].map(|n| n.to_string());
-            [vec![subscription], counts.to_vec(), vec![oldest]].concat()
-        },
-    );
-    let header = [
-        "SUBSCRIPTION",
-        "READY",
-        "DELAYED",
-        "LEASED",
-        "DEAD",
-        "OLDEST",
-    ];
-    session.out.table(&header, rows.collect())?;
-    Ok(Exit::Done)
-}
-
 pub(super) async fn run(session: &Session, args: DlqArgs) -> Result<Exit> {
     match args.action {
         Action::List {
@@ -144,7 +89,10 @@ pub(super) async fn run(session: &Session, args: DlqArgs) -> Result<Exit> {
             limit,
         } => list(session, subscription.as_deref(), limit).await,
         Action::Show(which) => show(session, &which.id, which.subscription.as_deref()).await,
-        Action::Redrive(args) => redrive(session, args).await,
+        Action::Redrive(args) => {
+            let letters = redrive(session, &args).await?;
+            told(session, &letters, args.dry_run)
+        }
     }
 }
 
@@ -217,7 +165,7 @@ async fn show(session: &Session, id: &str, subscription: Option<&str>) -> Result
     Ok(Exit::Done)
 }
 
-async fn redrive(session: &Session, args: RedriveArgs) -> Result<Exit> {
+async fn redrive(session: &Session, args: &RedriveArgs) -> Result<Vec<DeadLetter>> {
     let subscription = args.subscription.as_deref();
     let mut done = HashSet::new();
     let mut redriven = Vec::new();
@@ -249,7 +197,7 @@ async fn redrive(session: &Session, args: RedriveArgs) -> Result<Exit> {
             break;
         }
     }
-    told(session, &redriven, args.dry_run)
+    Ok(redriven)
 }
 
 fn told(session: &Session, letters: &[DeadLetter], dry_run: bool) -> Result<Exit> {
@@ -326,4 +274,89 @@ fn path(subscription: &str, id: &str) -> String {
 
 fn read(letter: Value) -> Result<DeadLetter> {
     serde_json::from_value(letter).context("the gateway sent what is no dead letter")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::{
+        Json, Router,
+        extract::Path,
+        routing::{get, post},
+    };
+
+    use super::{super::served::served, *};
+
+    type Letters = Arc<Mutex<Vec<(String, String)>>>;
+
+    /// A gateway whose letter `stubborn` dies again at once.
+    fn gateway(letters: &[(&str, &str)]) -> (Router, Letters) {
+        let owned = letters
+            .iter()
+            .map(|(queue, id)| ((*queue).to_owned(), (*id).to_owned()));
+        let all: Vec<_> = owned.collect();
+        let (left, driven) = (Arc::new(Mutex::new(all)), Letters::default());
+        let (dead, counted) = (left.clone(), driven.clone());
+        let list = get(async move || {
+            let letters = left.lock().unwrap();
+            let letters = letters.iter().map(|(subscription, id)| {
+                json!({ "subscription": subscription, "id": id, "type": null, "subject": null,
+                        "tenant": null, "reason": "it would not", "receives": 5,
+                        "diedAt": "2026-07-28T12:00:00Z", "body": "{}" })
+            });
+            Json(json!({ "deadLetters": letters.collect::<Vec<_>>() }))
+        });
+        let redrive = post(async move |Path(letter): Path<(String, String)>| {
+            if letter.1 != "stubborn" {
+                dead.lock().unwrap().retain(|other| *other != letter);
+            }
+            counted.lock().unwrap().push(letter);
+            Json(json!({}))
+        });
+        let app = Router::new()
+            .route("/admin/dlq", list)
+            .route("/admin/dlq/{subscription}/{id}/redrive", redrive);
+        (app, driven)
+    }
+
+    fn args(id: Option<&str>, dry_run: bool) -> RedriveArgs {
+        RedriveArgs {
+            id: id.map(str::to_owned),
+            all: id.is_none(),
+            subscription: None,
+            dry_run,
+        }
+    }
+
+    #[tokio::test]
+    async fn all_are_redriven_once_even_where_one_dies_again() {
+        let (app, driven) = gateway(&[("a", "1"), ("b", "1"), ("a", "stubborn")]);
+        let gateway = served(app).await;
+        let session = gateway.session();
+        assert_eq!(redrive(&session, &args(None, true)).await.unwrap().len(), 3);
+        assert!(driven.lock().unwrap().is_empty());
+        assert_eq!(
+            redrive(&session, &args(None, false)).await.unwrap().len(),
+            3
+        );
+        assert_eq!(driven.lock().unwrap().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn one_is_named_by_its_id() {
+        let (app, driven) = gateway(&[("a", "1"), ("b", "1"), ("b", "2")]);
+        let gateway = served(app).await;
+        let session = gateway.session();
+        redrive(&session, &args(Some("2"), false)).await.unwrap();
+        assert_eq!(*driven.lock().unwrap(), [("b".to_owned(), "2".to_owned())]);
+        let told = |result: Result<Vec<DeadLetter>>| {
+            let error = result.err().unwrap();
+            error.downcast_ref::<Failure>().unwrap().exit
+        };
+        let two = redrive(&session, &args(Some("1"), false)).await;
+        assert_eq!(told(two), Exit::Usage);
+        let none = redrive(&session, &args(Some("9"), false)).await;
+        assert_eq!(told(none), Exit::NotFound);
+    }
 }

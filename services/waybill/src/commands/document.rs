@@ -57,12 +57,11 @@ impl Document {
             McpStatus::Failed | McpStatus::Cancelled => {
                 let text =
                     |field: &str| Some(status.error.as_ref()?.get(field)?.as_str()?.to_owned());
+                let how = ended(&status.state);
                 let remark = match (text("code"), text("message")) {
-                    (Some(code), Some(message)) if code != status.state => {
-                        format!("the call {}: {message} ({code})", ended(&status.state))
-                    }
-                    (_, Some(message)) => format!("the call {}: {message}", ended(&status.state)),
-                    _ => format!("the call {}", ended(&status.state)),
+                    (Some(code), Some(message)) if code == status.state => message,
+                    (Some(code), Some(message)) => format!("the call {how}: {message} ({code})"),
+                    _ => format!("the call {how}"),
                 };
                 (None, Some(remark))
             }

@@ -15,6 +15,7 @@ mod document;
 mod exit;
 mod keys;
 mod print;
+mod queues;
 #[cfg(test)]
 mod served;
 mod span;
@@ -69,7 +70,7 @@ enum Command {
     /// API keys
     Keys(With<keys::KeysArgs>),
     /// How full the queues are
-    Queues(With<dlq::QueuesArgs>),
+    Queues(With<queues::QueuesArgs>),
     /// Dead letters: deliveries that were given up
     Dlq(With<dlq::DlqArgs>),
     /// The audit trail
@@ -108,7 +109,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Cancel(with) => with.run(status::cancel),
         Command::Tools(with) => with.run(tools::run),
         Command::Keys(with) => with.run(keys::run),
-        Command::Queues(with) => with.run(dlq::queues),
+        Command::Queues(with) => with.run(queues::run),
         Command::Dlq(with) => with.run(dlq::run),
         Command::Audit(with) => with.run(audit::run),
         Command::Doctor(with) => with.run(doctor::run),

@@ -1,9 +1,6 @@
 //! Everything that a command prints goes through here.
 
-use std::{
-    fmt::Write as _,
-    io::{self, IsTerminal as _, Write as _},
-};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use anyhow::{Context as _, Result};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -57,11 +54,6 @@ impl Out {
 
     pub(super) fn table(&self, header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
         write(&self.rendered(header, rows))
-    }
-
-    /// One line of JSON, terminal or not.
-    pub(super) fn line(&self, document: &impl Serialize) -> Result<()> {
-        write(&(serde_json::to_string(document).context("a document is plain JSON")? + "\n"))
     }
 
     /// Names and values of one thing, below each other.
@@ -150,6 +142,11 @@ pub(super) fn note(text: &str) {
     drop(writeln!(io::stderr().lock(), "{text}"));
 }
 
+/// One line of JSON, terminal or not.
+pub(super) fn line(document: &(impl Serialize + ?Sized)) -> Result<()> {
+    write(&(serde_json::to_string(document).context("a document is plain JSON")? + "\n"))
+}
+
 fn write(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())
@@ -162,8 +159,7 @@ pub(super) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() && !matches!(character, '\n' | '\t') {
-            // Writing to a string cannot fail.
-            let _ = write!(shown, "{}", character.escape_default());
+            shown.extend(character.escape_default());
         } else {
             shown.push(character);
         }

@@ -1,9 +1,10 @@
 //! A gateway of a test: any router behind a real socket.
 
 use axum::Router;
+use chrono::DateTime;
 use tokio::{net::TcpListener, task::JoinSet};
 
-use super::client::Client;
+use super::{Session, client::Client, print::Out};
 
 /// Ends when it is dropped.
 pub(super) struct Served {
@@ -23,7 +24,14 @@ pub(super) async fn served(app: Router) -> Served {
 }
 
 impl Served {
+    pub(super) fn session(&self) -> Session {
+        Session {
+            client: self.client(),
+            out: Out::plain(DateTime::UNIX_EPOCH),
+        }
+    }
+
     pub(super) fn client(&self) -> Client {
-        Client::http(&self.url, "wbk_test".to_owned()).unwrap()
+        Client::http(&self.url, "wbk_test").unwrap()
     }
 }

@@ -47,7 +47,7 @@ pub(super) async fn connect(target: &Target) -> Result<Client> {
             let message = "--url needs --key-file: the key that the other gateway gave out";
             return Err(Failure::usage(message).into());
         };
-        return Client::http(url, read_key(file)?);
+        return Client::http(url, &read_key(file)?);
     }
     let config = local_config(target.data_dir.clone())?;
     let data_dir = &config.data_dir;
@@ -56,7 +56,7 @@ pub(super) async fn connect(target: &Target) -> Result<Client> {
             Some(file) => read_key(file)?,
             None => read_key(&files::key_file(data_dir))?,
         };
-        return Client::http(&announced(data_dir).await?, key);
+        return Client::http(&announced(data_dir).await?, &key);
     }
     if !data_dir.join(DATABASE).exists() {
         let shown = data_dir.display();
@@ -68,7 +68,7 @@ pub(super) async fn connect(target: &Target) -> Result<Client> {
         Some(file) => read_key(file)?,
         None => local.key.clone(),
     };
-    Client::local(local, key)
+    Client::local(local, &key)
 }
 
 /// What `waybill up` would be configured with here, flags aside.

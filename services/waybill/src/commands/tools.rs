@@ -35,8 +35,13 @@ pub(super) async fn run(session: &Session, args: ToolsArgs) -> Result<Exit> {
 
 fn row(tool: &Value) -> Vec<String> {
     let description = text(tool, "description");
-    let first = description.lines().next().unwrap_or_default().to_owned();
-    vec![text(tool, "name"), text(tool, "effect"), first]
+    let line = description.lines().next().unwrap_or_default();
+    let sentence = line.split_once(". ").map_or(line, |(sentence, _)| sentence);
+    vec![
+        text(tool, "name"),
+        text(tool, "effect"),
+        sentence.to_owned(),
+    ]
 }
 
 fn show(session: &Session, tool: &Value) -> Result<()> {
