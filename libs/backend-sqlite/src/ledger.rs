@@ -28,7 +28,7 @@ impl Ledger for SqliteBackend {
             return Ok(live(record, now));
         }
         let key = key.clone();
-        let record = self.0.read(move |connection| get(connection, key)).await?;
+        let record = self.0.read(move |connection| get(connection, &key)).await?;
         Ok(record.and_then(|record| live(record, now)))
     }
 
@@ -101,9 +101,8 @@ impl SqliteBackend {
             condition(format!(" AND ({sort}, {id}) {beyond} (?"), Value::Text(key));
             condition(", ?)".to_owned(), Value::Integer(number));
         }
-        sql.push_str(&format!(
-            " ORDER BY {sort} {order}, {id} {order} LIMIT {limit}"
-        ));
+        let order = format!(" ORDER BY {sort} {order}, {id} {order} LIMIT {limit}");
+        sql.push_str(&order);
         self.0
             .read(move |connection| page(connection, &sql, values, limit))
             .await
@@ -139,7 +138,7 @@ fn position(after: &str) -> Result<(i64, String)> {
     parsed.ok_or_else(|| Error::Unknown("this page position".to_owned()))
 }
 
-fn get(connection: &Connection, key: Key) -> Outcome<Option<Record>> {
+fn get(connection: &Connection, key: &Key) -> Outcome<Option<Record>> {
     let mut statement = connection.prepare_cached(
         "SELECT partition, sort, version, expires_at, body FROM record
          WHERE partition = ?1 AND sort = ?2",

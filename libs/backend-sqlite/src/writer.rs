@@ -192,13 +192,17 @@ fn transact(engine: &mut Engine, group: Vec<Job>, recent: &Recent) -> After {
                 std::mem::take(&mut after.changed),
                 &std::mem::take(&mut after.removed),
             );
-            finishes.into_iter().for_each(|finish| finish(Ok(())));
+            for finish in finishes {
+                finish(Ok(()));
+            }
             after
         }
         Err(error) => {
             tracing::error!(%error, "a transaction failed");
             engine.roll_back();
-            finishes.into_iter().for_each(|finish| finish(Err(&error)));
+            for finish in finishes {
+                finish(Err(&error));
+            }
             After::default()
         }
     }

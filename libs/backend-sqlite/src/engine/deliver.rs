@@ -94,7 +94,7 @@ impl Engine {
         let now = self.now();
         let mut deliveries = Vec::new();
         for row in self.visible(at, now, waiter.room)? {
-            deliveries.extend(self.lease(at, row, now)?);
+            deliveries.extend(self.lease(at, &row, now)?);
         }
         if !deliveries.is_empty() {
             self.after
@@ -129,7 +129,7 @@ impl Engine {
     }
 
     /// `None`: it was put aside instead.
-    fn lease(&mut self, at: usize, row: Row, now: i64) -> Outcome<Option<Delivery>> {
+    fn lease(&mut self, at: usize, row: &Row, now: i64) -> Outcome<Option<Delivery>> {
         let receives = row.receives + 1;
         if receives > self.subscriptions[at].subscription.max_receives + 1 {
             let reason = format!("received {} times without an end", row.receives);
