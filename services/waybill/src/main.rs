@@ -11,6 +11,11 @@ mod shutdown;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
+
+/// glibc's allocator takes a fifth of a call's time when several threads allocate.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     // Before any thread: the environment is read once, here and in `config`.
