@@ -50,6 +50,9 @@ pub struct Call {
     pub expires_at: DateTime<Utc>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
+    /// What its tool has told so far, the newest [`Call::MAX_REPORTS`], oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reports: Vec<Report>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<Value>,
     /// Written before a `once` tool acts.
@@ -79,6 +82,33 @@ pub struct Progress {
     pub total: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// Something that a tool told while it ran.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// From 1, and growing through all attempts of the call.
+    pub seq: u64,
+    #[serde(flatten)]
+    pub said: Said,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Said {
+    Progress(Progress),
+    Log(LogLine),
+}
+
+/// A line for the client's log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// MCP's word: `debug` to `emergency`.
+    pub level: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logger: Option<String>,
+    /// Any JSON; as text and cut off where it is longer than [`Call::MAX_REPORT_BYTES`].
+    pub data: Value,
 }
 
 /// A `once` tool is about to act.
@@ -168,14 +198,58 @@ impl Problem {
     }
 }
 
+impl Said {
+    /// No longer than the record has room for.
+    fn bounded(mut self) -> Self {
+        match &mut self {
+            Self::Progress(progress) => progress.message.iter_mut().for_each(cut),
+            Self::Log(line) => {
+                line.logger.iter_mut().for_each(cut);
+                match &mut line.data {
+                    Value::String(text) => cut(text),
+                    data => {
+                        let mut text = data.to_string();
+                        if text.len() > Call::MAX_REPORT_BYTES {
+                            cut(&mut text);
+                            *data = Value::String(text);
+                        }
+                    }
+                }
+            }
+        }
+        self
+    }
+}
+
 impl Call {
+    /// Reports that a record keeps.
+    pub const MAX_REPORTS: usize = 64;
+    /// Longest text of one report: all of them stay a fraction of the 400 KB that a `DynamoDB` item
+    /// may have.
+    pub const MAX_REPORT_BYTES: usize = 1024;
+
     /// A worker takes it: the attempt that it may act under.
+    ///
+    /// A call that ended because its delivery was dead-lettered is opened again: only an operator's
+    /// redrive brings that delivery back. It keeps its deadline.
     pub fn claim(&mut self, now: DateTime<Utc>) -> Result<u32, Fenced> {
+        if self.is_dead_lettered() {
+            self.state = CallState::Accepted;
+            self.outcome = None;
+        }
         self.open()?;
         self.attempt += 1;
         self.state = CallState::Running;
         self.updated_at = now;
         Ok(self.attempt)
+    }
+
+    /// Whether it ended as a dead letter. It has not acted in a way that must not be repeated: such
+    /// a call ends as `outcome_unknown`.
+    pub fn is_dead_lettered(&self) -> bool {
+        let dead = |problem: &Problem| problem.code == "dead_lettered";
+        self.state == CallState::Failed
+            && matches!(&self.outcome, Some(Outcome::Error(problem)) if dead(problem))
     }
 
     pub fn progress(
@@ -184,8 +258,28 @@ impl Call {
         progress: Progress,
         now: DateTime<Utc>,
     ) -> Result<(), Fenced> {
+        self.report(attempt, [Said::Progress(progress)], now)
+    }
+
+    /// Numbers what the tool has said since the last time, and keeps it.
+    pub fn report(
+        &mut self,
+        attempt: u32,
+        said: impl IntoIterator<Item = Said>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Fenced> {
         self.mine(attempt)?;
-        self.progress = Some(progress);
+        let mut seq = self.reports.last().map_or(0, |last| last.seq);
+        for said in said {
+            if let Said::Progress(progress) = &said {
+                self.progress = Some(progress.clone());
+            }
+            seq += 1;
+            let said = said.bounded();
+            self.reports.push(Report { seq, said });
+        }
+        let surplus = self.reports.len().saturating_sub(Self::MAX_REPORTS);
+        self.reports.drain(..surplus);
         self.updated_at = now;
         Ok(())
     }
@@ -375,6 +469,10 @@ impl Call {
             Err(Fenced::Overtaken)
         }
     }
+}
+
+fn cut(text: &mut String) {
+    text.truncate(text.floor_char_boundary(Call::MAX_REPORT_BYTES));
 }
 
 fn cancelled() -> Problem {

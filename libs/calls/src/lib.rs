@@ -5,7 +5,9 @@ mod payload;
 mod repository;
 mod status;
 
-pub use call::{Call, CallState, Fenced, Intent, Outcome, Problem, Progress};
+pub use call::{
+    Call, CallState, Fenced, Intent, LogLine, Outcome, Problem, Progress, Report, Said,
+};
 pub use payload::{INLINE_LIMIT, Payload, digest};
 pub use repository::{CallFilter, Calls, Error, NewCall, Stored, Submitted};
 pub use status::{McpStatus, Status};

@@ -197,7 +197,8 @@ impl Calls {
 
     /// Open calls whose deadline has passed, up to `limit`.
     pub async fn overdue(&self, limit: usize) -> Result<Vec<Stored>, Error> {
-        let now = sortable(self.clock.now());
+        // An entry goes on after its time: the next millisecond is the first that is not due.
+        let now = sortable(self.clock.now() + TimeDelta::milliseconds(1));
         let mut overdue = Vec::new();
         for shard in 0..OPEN_SHARDS {
             let range = Range::first(limit).to(now.clone());
@@ -401,6 +402,7 @@ impl Calls {
             deadline,
             expires_at,
             progress: None,
+            reports: Vec::new(),
             checkpoint: None,
             intent: None,
             cancel_requested: false,

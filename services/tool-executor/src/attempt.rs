@@ -3,12 +3,12 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
-use waybill_calls::{Call, CallState, Calls, Fenced, Progress, Stored};
+use waybill_calls::{Call, CallState, Calls, Fenced, Said, Stored};
 use waybill_events::{Draft, EventId, ToolCallProgressed};
 use waybill_messaging::{Clock, Commit, Effects, Expect, Failure, Ledger};
 
 use crate::{
-    ending::{Claim, Ending},
+    ending::{Claim, Ending, Parting},
     error::{Error, failure},
     limits::MAX_CONFLICTS,
     notes::Notes,
@@ -29,6 +29,8 @@ pub(crate) struct Attempt {
     stored: Stored,
     notes: Notes,
     claim: Claim,
+    /// What the tool has said and no commit has taken along yet.
+    said: Vec<Said>,
 }
 
 impl Attempt {
@@ -46,6 +48,7 @@ impl Attempt {
             stored,
             notes,
             claim,
+            said: Vec::new(),
         })
     }
 
@@ -102,19 +105,29 @@ impl Attempt {
         Ok(())
     }
 
-    pub(crate) async fn progress(&mut self, progress: &Progress) -> Result<(), Error> {
+    /// Keeps what the tool has said for the next [`Self::report`], or for the end. As many as the
+    /// record does.
+    pub(crate) fn hear(&mut self, said: Said) {
+        if self.said.len() == Call::MAX_REPORTS {
+            self.said.remove(0);
+        }
+        self.said.push(said);
+    }
+
+    pub(crate) fn has_heard(&self) -> bool {
+        !self.said.is_empty()
+    }
+
+    /// Commits what the tool has said. Its newest progress is an event as well.
+    pub(crate) async fn report(&mut self) -> Result<(), Error> {
+        let said = self.said.clone();
         self.change(None, |call, number, now| {
-            call.progress(number, progress.clone(), now)?;
-            let data = ToolCallProgressed {
-                tool: call.tool.clone(),
-                attempt: number,
-                progress: progress.progress,
-                total: progress.total,
-            };
-            let (tenant, subject) = (call.tenant.clone(), call.id.as_str());
-            Ok(Some(Draft::new(tenant, subject, &data)))
+            call.report(number, said.iter().cloned(), now)?;
+            Ok(progressed(call, number, &said))
         })
-        .await
+        .await?;
+        self.said.clear();
+        Ok(())
     }
 
     pub(crate) async fn save(&mut self, checkpoint: &Value) -> Result<(), Error> {
@@ -135,7 +148,9 @@ impl Attempt {
             self.notes.forgiven += 1;
         }
         let notes = as_probe.then(|| self.notes.clone());
+        let said = std::mem::take(&mut self.said);
         self.change(notes.as_ref(), |call, number, now| {
+            call.report(number, said.iter().cloned(), now)?;
             call.park(number, CallState::WaitingCapacity, now)?;
             call.intent = None;
             Ok(None)
@@ -163,7 +178,12 @@ impl Attempt {
     /// The effects that end the attempt.
     pub(crate) fn end(self, ending: impl Into<Ending>) -> Result<Effects, Failure> {
         let Stores { calls, clock, .. } = &self.stores;
-        ending.into().effects(self.stored, self.claim, calls, clock)
+        let parting = Parting {
+            ending: ending.into(),
+            claim: self.claim,
+            said: self.said,
+        };
+        parting.effects(self.stored, calls, clock)
     }
 
     async fn change(
@@ -202,6 +222,21 @@ impl Attempt {
         next.version += 1;
         Ok(next)
     }
+}
+
+fn progressed(call: &Call, attempt: u32, said: &[Said]) -> Option<Draft> {
+    let progress = said.iter().rev().find_map(|said| match said {
+        Said::Progress(progress) => Some(progress),
+        Said::Log(_) => None,
+    })?;
+    let data = ToolCallProgressed {
+        tool: call.tool.clone(),
+        attempt,
+        progress: progress.progress,
+        total: progress.total,
+    };
+    let (tenant, subject) = (call.tenant.clone(), call.id.as_str());
+    Some(Draft::new(tenant, subject, &data))
 }
 
 fn noted(next: &Stored, notes: &Notes) -> Commit {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use waybill_calls::{Call, Calls, Fenced, Outcome, Problem, Stored};
+use waybill_calls::{Call, Calls, Fenced, Outcome, Problem, Said, Stored};
 use waybill_events::{CallId, Draft, TenantId, ToolCallInputRequired};
 use waybill_messaging::{Clock, Effects, Expect, Failure};
 
@@ -31,6 +31,15 @@ pub(crate) struct Claim {
     pub(crate) number: u32,
     /// Whether this worker has committed it.
     pub(crate) committed: bool,
+}
+
+/// An ending with everything that goes into its commit.
+#[derive(Debug)]
+pub(crate) struct Parting {
+    pub(crate) ending: Ending,
+    pub(crate) claim: Claim,
+    /// What the tool said last.
+    pub(crate) said: Vec<Said>,
 }
 
 impl From<Problem> for Ending {
@@ -71,47 +80,40 @@ impl Ending {
             }
         }
     }
+}
 
+impl Parting {
     /// The effects on `stored`, and how to make them again when it has moved.
     pub(crate) fn effects(
         self,
         stored: Stored,
-        claim: Claim,
         calls: &Calls,
         clock: &Clock,
     ) -> Result<Effects, Failure> {
         let (calls, clock) = (calls.clone(), clock.clone());
-        let mut effects = self.on(stored, claim.number, clock.now())?;
-        let ending = Arc::new((self, claim));
+        let mut effects = self.on(stored, clock.now())?;
+        let parting = Arc::new(self);
         effects.rebase = Some(Box::new(move || {
-            let (ending, calls, clock) = (ending.clone(), calls.clone(), clock.clone());
-            Box::pin(async move {
-                let (ending, claim) = &*ending;
-                ending.again(claim, &calls, clock.now()).await
-            })
+            let (parting, calls, clock) = (parting.clone(), calls.clone(), clock.clone());
+            Box::pin(async move { parting.again(&calls, clock.now()).await })
         }));
         Ok(effects)
     }
 
-    async fn again(
-        &self,
-        claim: &Claim,
-        calls: &Calls,
-        now: DateTime<Utc>,
-    ) -> Result<Effects, Failure> {
-        let fresh = match calls.get(&claim.tenant, &claim.id).await {
+    async fn again(&self, calls: &Calls, now: DateTime<Utc>) -> Result<Effects, Failure> {
+        let fresh = match calls.get(&self.claim.tenant, &self.claim.id).await {
             Err(waybill_calls::Error::Unknown) => return Ok(Effects::default()),
             fresh => fresh.map_err(failure)?,
         };
-        match claim.on(fresh, now) {
-            Ok(stored) => self.on(stored, claim.number, now),
+        match self.claim.on(fresh, now) {
+            Ok(stored) => self.on(stored, now),
             Err(Fenced::Ended) => Ok(Effects::default()),
             Err(Fenced::Overtaken) => Err(overtaken()),
         }
     }
 
-    fn on(&self, mut stored: Stored, number: u32, now: DateTime<Utc>) -> Result<Effects, Failure> {
-        let event = match self.apply(&mut stored.call, number, now) {
+    fn on(&self, mut stored: Stored, now: DateTime<Utc>) -> Result<Effects, Failure> {
+        let event = match self.apply(&mut stored.call, now) {
             Ok(event) => event,
             Err(Fenced::Ended) => return Ok(Effects::default()),
             Err(Fenced::Overtaken) => return Err(overtaken()),
@@ -121,6 +123,12 @@ impl Ending {
             events: event.into_iter().collect(),
             rebase: None,
         })
+    }
+
+    fn apply(&self, call: &mut Call, now: DateTime<Utc>) -> Result<Option<Draft>, Fenced> {
+        let number = self.claim.number;
+        call.report(number, self.said.iter().cloned(), now)?;
+        self.ending.apply(call, number, now)
     }
 }
 

@@ -250,18 +250,31 @@ impl Handler for ToolExecutor {
     }
 
     async fn abandon(&self, event: &Event, reason: &str, _: &Context) -> Result<Effects, Failure> {
-        let Ok(Some(stored)) = self.load(event).await else {
-            // What cannot be read cannot be ended either; the dead letter tells of it.
+        let Ok(id) = CallId::parse(&event.subject) else {
             return Ok(Effects::default());
         };
-        let problem = if stored.call.intent.is_some() {
-            outcome_unknown(&stored.call, reason)
-        } else {
-            let message = format!("The call was given up: {reason}.");
-            Problem::new("dead_lettered", message)
-        };
-        Ok(self.end(stored, problem))
+        // Not by effects, whose event would be named after this delivery: what the call ends with
+        // after a redrive is another event than this end.
+        let ended = self.stores.calls.change(&event.tenant, &id, |call, now| {
+            let given_up = call.give_up(dead_letter(call, reason), now);
+            Ok(given_up
+                .ok()
+                .map(|()| call.ended((0, false)).into_iter().collect()))
+        });
+        match ended.await {
+            Err(error @ waybill_calls::Error::Port(_)) => Err(failure(error)),
+            // What cannot be read cannot be ended either; the dead letter tells of it.
+            Ok(_) | Err(_) => Ok(Effects::default()),
+        }
     }
+}
+
+fn dead_letter(call: &Call, reason: &str) -> Problem {
+    if call.intent.is_some() {
+        return outcome_unknown(call, reason);
+    }
+    let message = format!("The call was given up: {reason}.");
+    Problem::new("dead_lettered", message)
 }
 
 /// The stricter of what the tool says now and what it said when the call was accepted.

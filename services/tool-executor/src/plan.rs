@@ -10,7 +10,7 @@ use crate::limits::{LEASE, MAX_ATTEMPTS, MAX_DEATHS};
 
 #[derive(Debug, PartialEq)]
 pub(crate) enum Plan {
-    /// It has ended, or waits for its client.
+    /// It has ended for good, or waits for its client.
     Nothing,
     /// It ends without running.
     End(Problem),
@@ -31,10 +31,11 @@ pub(crate) fn plan(
     tried: u32,
     now: DateTime<Utc>,
 ) -> Plan {
-    if call.state.is_terminal() {
+    let overdue = call.deadline <= now;
+    // A dead letter that comes again was redriven: the call is worked on, if there is time for it.
+    if call.state.is_terminal() && (overdue || !call.is_dead_lettered()) {
         return Plan::Nothing;
     }
-    let overdue = call.deadline <= now;
     if call.intent.is_some() {
         return if overdue {
             Plan::End(outcome_unknown(call, "its deadline passed"))

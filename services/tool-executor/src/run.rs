@@ -3,10 +3,16 @@
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures::FutureExt;
-use tokio::time::{Instant, sleep, sleep_until};
+use serde_json::Value;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
-use waybill_calls::Progress;
-use waybill_toolkit::{JsonObject, Signal, Signals, Tool, ToolContext, ToolResult, ToolRun};
+use waybill_calls::{LogLine, Progress, Said};
+use waybill_toolkit::{
+    JsonObject, LogLevel, Signal, Signals, Tool, ToolContext, ToolResult, ToolRun,
+};
 
 use crate::{
     attempt::Attempt,
@@ -56,7 +62,6 @@ pub(crate) async fn run(
         signals,
         cancel: &cancel,
         finished: &finished,
-        progress: None,
         quiet_until: Instant::now() + QUIET,
     };
     let watch = watch.run();
@@ -103,8 +108,6 @@ struct Watch<'a> {
     cancel: &'a CancellationToken,
     /// The tool is done: nothing new is begun.
     finished: &'a CancellationToken,
-    /// Reported and not committed.
-    progress: Option<Progress>,
     /// Nothing but a checkpoint is committed before.
     quiet_until: Instant,
 }
@@ -112,7 +115,7 @@ struct Watch<'a> {
 enum Step {
     Finished,
     Signal(Signal),
-    /// The claim, or progress, is due.
+    /// The claim, or what the tool has said, is due.
     Due,
     Changed(Result<(), Error>),
 }
@@ -125,7 +128,10 @@ impl Watch<'_> {
                 return self.wind_down(Why::Cancelled).await;
             }
             let done = match self.next().await {
-                Step::Finished => return None,
+                Step::Finished => {
+                    self.hear_out();
+                    return None;
+                }
                 Step::Signal(signal) => Box::pin(self.take(signal)).await,
                 Step::Due => Box::pin(self.commit()).await,
                 Step::Changed(changed) => changed,
@@ -146,7 +152,7 @@ impl Watch<'_> {
 
     async fn next(&mut self) -> Step {
         let committed = self.attempt.is_committed();
-        let due = !committed || self.progress.is_some();
+        let due = !committed || self.attempt.has_heard();
         tokio::select! {
             biased;
             () = self.finished.cancelled() => Step::Finished,
@@ -157,37 +163,32 @@ impl Watch<'_> {
     }
 
     async fn take(&mut self, signal: Signal) -> Result<(), Error> {
-        match signal {
-            Signal::Progress {
-                progress,
-                total,
-                message,
-            } => {
-                self.progress = Some(Progress {
-                    progress,
-                    total,
-                    message,
-                });
-                Ok(())
-            }
-            Signal::Checkpoint { value, saved } => {
+        match heard(signal) {
+            Ok(said) => said.into_iter().for_each(|said| self.attempt.hear(said)),
+            Err((value, saved)) => {
                 // When it fails `saved` is dropped, and the tool knows.
                 self.attempt.save(&value).await?;
                 // The tool may have stopped waiting for it.
                 let _waits = saved.send(());
-                Ok(())
             }
-            // Advisory, and nobody keeps it: the record has no place for a client's log.
-            Signal::Log { .. } => Ok(()),
+        }
+        Ok(())
+    }
+
+    /// What a tool said just before it ended goes along with its outcome.
+    fn hear_out(&mut self) {
+        while let Ok(signal) = self.signals.try_recv() {
+            if let Ok(Some(said)) = heard(signal) {
+                self.attempt.hear(said);
+            }
         }
     }
 
     async fn commit(&mut self) -> Result<(), Error> {
-        let Some(progress) = self.progress.clone() else {
+        if !self.attempt.has_heard() {
             return self.attempt.commit().await;
-        };
-        self.attempt.progress(&progress).await?;
-        self.progress = None;
+        }
+        self.attempt.report().await?;
         self.quiet_until = Instant::now() + PROGRESS_EVERY;
         Ok(())
     }
@@ -211,6 +212,48 @@ impl Watch<'_> {
             () = self.finished.cancelled() => false,
             () = sleep(time) => true,
         }
+    }
+}
+
+/// What a signal tells the client, or the checkpoint that it is. JSON has no infinity and no NaN:
+/// progress that is none is nothing.
+fn heard(signal: Signal) -> Result<Option<Said>, (Value, oneshot::Sender<()>)> {
+    match signal {
+        Signal::Progress {
+            progress,
+            total,
+            message,
+        } => Ok(progress.is_finite().then(|| {
+            Said::Progress(Progress {
+                progress,
+                total: total.filter(|total| total.is_finite()),
+                message,
+            })
+        })),
+        Signal::Log {
+            level,
+            logger,
+            data,
+        } => Ok(Some(Said::Log(LogLine {
+            level: word(level).to_owned(),
+            logger,
+            data,
+        }))),
+        Signal::Checkpoint { value, saved } => Err((value, saved)),
+    }
+}
+
+/// MCP's word for a level.
+const fn word(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Notice => "notice",
+        LogLevel::Warning => "warning",
+        LogLevel::Error => "error",
+        LogLevel::Critical => "critical",
+        LogLevel::Alert => "alert",
+        LogLevel::Emergency => "emergency",
     }
 }
 

@@ -3,20 +3,25 @@
 use std::collections::BTreeMap;
 
 use rmcp::{
-    Peer, RoleServer,
+    RoleServer,
     model::{
         CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorCode,
-        ErrorData, InputRequest, InputRequiredResult, InputResponses, ProgressNotificationParam,
-        ProgressToken, TASKS_EXTENSION_ID,
+        ErrorData, InputRequest, InputRequiredResult, InputResponses, TASKS_EXTENSION_ID,
     },
     service::RequestContext,
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use waybill_calls::{Call, CallState, Stored};
+use waybill_calls::{CallState, Stored};
 use waybill_toolkit::TaskSupport;
 
-use super::{asked::Asked, errors, outcome, own, server::Server, ticket};
+use super::{
+    asked::Asked,
+    errors, outcome, own,
+    reports::{self, Reporter},
+    server::Server,
+    ticket,
+};
 use crate::desk::{PlaceRequest, Refusal};
 
 /// A call that was placed, or the tool error that says why it was not.
@@ -44,7 +49,10 @@ pub(super) async fn call(
     let Some(sealed) = params.request_state else {
         let placed = place(server, &asked, &tool, Value::Object(arguments)).await?;
         return match placed {
-            Placed::Call(stored) => wait(server, &asked, cx, *stored, answers).await,
+            Placed::Call(stored) => {
+                let reporter = Reporter::new(cx, 0);
+                wait(server, &asked, cx, reporter, *stored, answers).await
+            }
             Placed::Refused(result) => Ok(result.into()),
         };
     };
@@ -55,7 +63,9 @@ pub(super) async fn call(
         waybill_calls::Error::Unknown => ticket::invalid(),
         other => errors::calls(&other),
     })?;
-    wait(server, &asked, cx, stored, BTreeMap::new()).await
+    // The request that was answered with the questions has told the rest.
+    let reporter = Reporter::new(cx, reports::newest(&stored.call));
+    wait(server, &asked, cx, reporter, stored, BTreeMap::new()).await
 }
 
 /// Checks what the door can check, and commits the call.
@@ -92,13 +102,14 @@ async fn wait(
     server: &Server,
     asked: &Asked,
     cx: &Cx,
+    mut reporter: Reporter<'_>,
     mut stored: Stored,
     mut answers: BTreeMap<String, Value>,
 ) -> Result<CallToolResponse, ErrorData> {
     let support = support(server, &stored.call.tool);
     let until = Instant::now() + asked.patience(support, &server.settings);
-    let mut reporter = Reporter::new(cx);
     loop {
+        reporter.report(&stored.call).await;
         if stored.call.state.is_terminal() {
             let url = asked.status_url(&stored.call.id);
             let result = outcome::of(&server.desk, &stored.call, &url).await?;
@@ -126,7 +137,6 @@ async fn wait(
             Some(newer) => stored = newer,
             None => break,
         }
-        reporter.report(&stored.call).await;
     }
     let call = &stored.call;
     if asked.takes_task(support) {
@@ -211,39 +221,4 @@ fn needs_tasks(asked: &Asked, tool: &str) -> ErrorData {
 
 pub(super) fn error(text: impl Into<String>) -> CallToolResult {
     CallToolResult::error(vec![ContentBlock::text(text)])
-}
-
-/// Forwards progress on the response's stream to a client that gave a token.
-struct Reporter<'a> {
-    peer: &'a Peer<RoleServer>,
-    token: Option<ProgressToken>,
-    /// MCP: progress only grows.
-    last: Option<f64>,
-}
-
-impl<'a> Reporter<'a> {
-    fn new(cx: &'a Cx) -> Self {
-        Self {
-            peer: &cx.peer,
-            token: cx.meta.get_progress_token(),
-            last: None,
-        }
-    }
-
-    async fn report(&mut self, call: &Call) {
-        let (Some(token), Some(progress)) = (&self.token, &call.progress) else {
-            return;
-        };
-        if self.last.is_some_and(|last| progress.progress <= last) {
-            return;
-        }
-        self.last = Some(progress.progress);
-        let mut param = ProgressNotificationParam::new(token.clone(), progress.progress);
-        param.total = progress.total;
-        param.message.clone_from(&progress.message);
-        if self.peer.notify_progress(param).await.is_err() {
-            // The client has left: nothing more to tell it.
-            self.token = None;
-        }
-    }
 }

@@ -11,6 +11,7 @@ mod listen;
 mod old_tasks;
 mod outcome;
 mod own;
+mod reports;
 mod resources;
 mod server;
 mod tasks;

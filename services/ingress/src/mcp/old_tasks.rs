@@ -268,7 +268,12 @@ fn unreadable(method: &str, modern: bool) -> ErrorData {
         "tools/call",
         "tools/list",
     ];
-    const OLD: [&str; 3] = ["initialize", "resources/subscribe", "resources/unsubscribe"];
+    const OLD: [&str; 4] = [
+        "initialize",
+        "logging/setLevel",
+        "resources/subscribe",
+        "resources/unsubscribe",
+    ];
     const NEW: [&str; 4] = [
         "subscriptions/listen",
         "tasks/cancel",

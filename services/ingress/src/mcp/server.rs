@@ -12,8 +12,8 @@ use rmcp::{
         ListPromptsRequestMethod, ListPromptsResult, ListResourceTemplatesResult,
         ListResourcesResult, ListToolsResult, PaginatedRequestParams, PromptsCapability,
         ReadResourceRequestParams, ReadResourceResponse, ResourcesCapability, ServerCapabilities,
-        ServerConfig, SubscribeRequestParams, SubscriptionFilter, TASKS_EXTENSION_ID, Tool,
-        ToolsCapability, UnsubscribeRequestParams, UpdateTaskParams,
+        ServerConfig, SetLevelRequestMethod, SubscribeRequestParams, SubscriptionFilter,
+        TASKS_EXTENSION_ID, Tool, ToolsCapability, UnsubscribeRequestParams, UpdateTaskParams,
     },
     service::{RequestContext, SubscriptionContext},
 };
@@ -22,8 +22,11 @@ use tokio_util::sync::CancellationToken;
 use waybill_toolkit::Content;
 
 use super::{
-    Changes, McpSettings, McpState, asked::principal, call, listen, old_tasks, resources, tasks,
-    ticket::Tickets, tools,
+    Changes, McpSettings, McpState,
+    asked::{is_modern, principal},
+    call, listen, old_tasks, resources, tasks,
+    ticket::Tickets,
+    tools,
 };
 use crate::desk::Desk;
 
@@ -118,12 +121,27 @@ impl ServerHandler for Server {
         let capabilities = &mut result.capabilities;
         capabilities.tools = Some(ToolsCapability::default());
         capabilities.resources = Some(ResourcesCapability::default());
+        capabilities.logging = Some(JsonObject::new());
         capabilities.prompts = capabilities
             .prompts
             .take()
             .map(|_| PromptsCapability::default());
         capabilities.extensions = None;
         Ok(result)
+    }
+
+    /// Before 2026-07-28. Accepted and without effect: no session keeps the level, so every request
+    /// is told what is not for debugging.
+    #[expect(deprecated, reason = "clients of 2025-11-25 and before set a level")]
+    async fn set_level(
+        &self,
+        _: rmcp::model::SetLevelRequestParams,
+        context: Cx,
+    ) -> Result<(), ErrorData> {
+        if is_modern(&context) {
+            return Err(ErrorData::method_not_found::<SetLevelRequestMethod>());
+        }
+        Ok(())
     }
 
     async fn list_tools(

@@ -2,7 +2,7 @@
 
 use futures::FutureExt;
 use serde_json::json;
-use waybill_calls::{CallState, Problem};
+use waybill_calls::{CallState, LogLine, Problem, Progress, Said};
 use waybill_ingress::desk::PlaceRequest;
 
 use crate::gateway::{Answer, Gateway, NEW, OLD, gateway, gateway_with, principal};
@@ -221,6 +221,93 @@ async fn progress_is_streamed_to_a_client_that_gave_a_token() {
         messages.last().unwrap()["result"]["content"][0]["text"],
         "done"
     );
+}
+
+fn progress(progress: f64) -> Said {
+    Said::Progress(Progress {
+        progress,
+        total: Some(100.0),
+        message: None,
+    })
+}
+
+fn line(level: &str) -> Said {
+    Said::Log(LogLine {
+        level: level.to_owned(),
+        logger: None,
+        data: json!(level),
+    })
+}
+
+/// The notifications ahead of the result of `request`, of a call that reports all at once and ends.
+async fn heard(
+    gateway: &Gateway,
+    request: impl Future<Output = Answer>,
+    said: &[Said],
+) -> Vec<serde_json::Value> {
+    let work = async {
+        let call = gateway.claim().await;
+        gateway.report(&call, said).await;
+        gateway.say(&call, "done").await;
+    };
+    let (answer, ()) = tokio::join!(request, work);
+    let mut messages = answer.stream();
+    let last = messages.pop().unwrap_or_else(|| answer.json());
+    assert_eq!(last["result"]["content"][0]["text"], "done");
+    messages
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_report_is_streamed_in_order_before_the_result() {
+    let gateway = gateway();
+    let said = [
+        progress(0.0),
+        line("debug"),
+        progress(50.0),
+        line("info"),
+        line("error"),
+        progress(100.0),
+    ];
+    let summary = |messages: Vec<serde_json::Value>| -> Vec<String> {
+        let one = |message: &serde_json::Value| match message["method"].as_str() {
+            Some("notifications/progress") => message["params"]["progress"].to_string(),
+            Some("notifications/message") => message["params"]["level"].to_string(),
+            _ => panic!("{message}"),
+        };
+        messages.iter().map(one).collect()
+    };
+    let old = json!({ "name": "echo", "_meta": { "progressToken": "t" } });
+    let old = heard(&gateway, gateway.old_era(OLD, "tools/call", old), &said).await;
+    let info = ["0.0", "50.0", r#""info""#, r#""error""#, "100.0"];
+    assert_eq!(summary(old), info);
+
+    let key = "io.modelcontextprotocol/logLevel";
+    for (meta, expected) in [
+        (json!({}), vec![]),
+        (json!({ "progressToken": 1 }), vec!["0.0", "50.0", "100.0"]),
+        (json!({ key: "error" }), vec![r#""error""#]),
+    ] {
+        let params = json!({ "name": "echo", "_meta": meta });
+        let new = gateway.new_era(json!({}), "tools/call", params);
+        assert_eq!(
+            summary(heard(&gateway, new, &said).await),
+            expected,
+            "{meta}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_level_is_accepted_where_the_revision_has_levels() {
+    let gateway = gateway();
+    let info = json!({ "level": "info" });
+    let accepted = gateway.old_era(OLD, "logging/setLevel", info.clone());
+    assert_eq!(accepted.await.result(), json!({}));
+    let nonsense = json!({ "level": "loud" });
+    let refused = gateway.old_era(OLD, "logging/setLevel", nonsense).await;
+    assert_eq!(refused.error().0, -32602);
+    let gone = gateway.new_era(json!({}), "logging/setLevel", info).await;
+    assert_eq!(gone.error().0, -32601);
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use waybill_backend_sqlite::SqliteBackend;
-use waybill_calls::{Call, CallState, Calls, Outcome, Problem, Progress};
+use waybill_calls::{Call, CallState, Calls, Outcome, Problem, Progress, Said};
 use waybill_events::{CallId, EventType, TenantId};
 use waybill_identity::Principal;
 use waybill_ingress::{
@@ -207,6 +207,14 @@ impl Gateway {
                 message: Some("moves".to_owned()),
             };
             call.progress(call.attempt, progress, now).unwrap();
+        })
+        .await;
+    }
+
+    /// Several reports in one version of the record.
+    pub(crate) async fn report(&self, call: &Call, said: &[Said]) {
+        self.change(&call.tenant, &call.id, |call, now| {
+            call.report(call.attempt, said.to_vec(), now).unwrap();
         })
         .await;
     }

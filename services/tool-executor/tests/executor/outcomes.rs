@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use futures::FutureExt;
+use serde_json::json;
 use tokio::time::sleep;
-use waybill_calls::CallState;
+use waybill_calls::{Call, CallState, Said};
 use waybill_events::EventType::{
     ToolCallCancelRequested, ToolCallCancelled, ToolCallCompleted, ToolCallExpired, ToolCallFailed,
     ToolCallInputProvided, ToolCallInputRequired, ToolCallProgressed,
 };
 use waybill_messaging::Settlement;
-use waybill_toolkit::{Effect, ToolError};
+use waybill_toolkit::{Effect, LogLevel, ToolError};
 
 use super::world::{Fake, World, question, text, unavailable, unclear};
 
@@ -321,6 +322,82 @@ async fn progress_is_committed_now_and_then() {
         4
     );
     assert!(world.call(&id).await.progress.unwrap().progress > 70.0);
+}
+
+/// What a tool says, with a pause behind each.
+fn talkative(pause: Duration) -> Fake {
+    Fake::new(Effect::ReadOnly, move |_, cx| {
+        async move {
+            for step in [0.0, 50.0, 100.0] {
+                cx.progress(step, Some(100.0), None);
+                cx.log(
+                    LogLevel::Info,
+                    Some("fake".to_owned()),
+                    json!({ "at": step }),
+                );
+                sleep(pause).await;
+            }
+            cx.progress(f64::NAN, None, None);
+            Ok(text("all"))
+        }
+        .boxed()
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_that_a_tool_says_is_in_the_record_for_few_commits() {
+    for (pause_ms, commits, events) in [(0, 1, 0), (10, 1, 0), (50, 2, 1), (600, 4, 3)] {
+        let world = World::new(talkative(Duration::from_millis(pause_ms)));
+        let id = world.submit().await;
+        let (worker, delivery) = (world.worker(), world.next().await);
+        worker.run(&delivery).await;
+        assert_eq!(worker.commits(), commits, "{pause_ms} ms");
+        let told = world.told().await;
+        let progressed = told.iter().filter(|kind| **kind == ToolCallProgressed);
+        assert_eq!(progressed.count(), events, "{pause_ms} ms");
+        let call = world.call(&id).await;
+        assert_eq!(call.progress.unwrap().progress, 100.0);
+        let reports = json!(call.reports);
+        let expected: Vec<_> = [0.0, 50.0, 100.0]
+            .iter()
+            .zip([1, 3, 5])
+            .flat_map(|(step, seq)| {
+                let line = json!({ "level": "info", "logger": "fake", "data": { "at": step } });
+                [
+                    json!({ "seq": seq, "progress": { "progress": step, "total": 100.0 } }),
+                    json!({ "seq": seq + 1, "log": line }),
+                ]
+            })
+            .collect();
+        assert_eq!(reports, json!(expected), "{pause_ms} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_keeps_the_newest_reports_and_cuts_long_ones() {
+    let world = World::new(Fake::new(Effect::ReadOnly, |_, cx| {
+        async {
+            for step in 0..100 {
+                cx.progress(f64::from(step), None, Some("é".repeat(5_000)));
+                cx.log(LogLevel::Error, None, json!(["x".repeat(5_000)]));
+                sleep(Duration::from_millis(1)).await;
+            }
+            Ok(text("all"))
+        }
+        .boxed()
+    }));
+    let id = world.submit().await;
+    world.drain().await;
+    let call = world.call(&id).await;
+    let seqs: Vec<u64> = call.reports.iter().map(|report| report.seq).collect();
+    assert_eq!(seqs.len(), Call::MAX_REPORTS);
+    assert!(seqs.is_sorted_by(|a, b| a + 1 == *b));
+    for report in &call.reports {
+        match &report.said {
+            Said::Progress(progress) => assert_eq!(progress.message.as_ref().unwrap().len(), 1024),
+            Said::Log(line) => assert_eq!(line.data.as_str().unwrap().len(), 1024),
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use waybill_backend_sqlite::{DirectoryBlobs, SqliteBackend};
 use waybill_calls::{Call, CallState, Calls, NewCall, Outcome, Problem};
-use waybill_events::{CallId, EventType, TenantId};
+use waybill_events::{CallId, Event, EventType, TenantId};
 use waybill_messaging::{
     Bus, Clock, Commit, Committed, Delivery, Events, Handler, Key, Ledger, Page, Queue, Range,
     Record, Result, Settlement, Subscription, dispatch,
@@ -386,16 +386,24 @@ impl World {
 
     /// The kinds of events since the last look, but for the request.
     pub(crate) async fn told(&self) -> Vec<EventType> {
+        let events = self.events().await;
+        let kinds = events.into_iter().map(|event| event.kind);
+        kinds
+            .filter(|kind| *kind != EventType::ToolCallRequested)
+            .collect()
+    }
+
+    /// The events since the last look.
+    pub(crate) async fn events(&self) -> Vec<Event> {
         let mut told = Vec::new();
         loop {
             let some = self.backend.receive("watch", 100, Duration::ZERO).await;
             let some = some.unwrap();
             if some.is_empty() {
-                told.retain(|kind| *kind != EventType::ToolCallRequested);
                 return told;
             }
             for delivery in some {
-                told.push(delivery.event.kind);
+                told.push((*delivery.event).clone());
                 let settled = self.backend.settle(&delivery.receipt, Settlement::Done);
                 settled.await.unwrap();
             }
