@@ -15,4 +15,4 @@ mod writer;
 pub use backend::SqliteBackend;
 pub use blobs::DirectoryBlobs;
 pub use error::OpenError;
-pub use keyring::LocalKeyRing;
+pub use keyring::{KeyFileError, LocalKeyRing};

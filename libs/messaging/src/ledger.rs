@@ -90,7 +90,8 @@ pub struct Committed {
     pub settled: bool,
 }
 
-/// Which part of a partition, by sort key. Bounds are inclusive; `None` is open.
+/// Which part of a partition, by sort key. `from` is the lower and `to` the upper bound in both
+/// directions, inclusive; `None` is open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Range {
     pub from: Option<String>,
@@ -122,6 +123,8 @@ pub struct Page {
 ///
 /// - `commit` is all or nothing: writes, events and inbox marks become visible together or not at
 ///   all. When it returns `Ok`, all of it survives a crash of the process and of the machine.
+/// - A mark that is there is [`Error::AlreadySeen`](crate::Error::AlreadySeen) even where a condition
+///   fails too: a redelivery must end. The same mark twice in one commit is there already.
 /// - When it returns [`Error::Conflict`](crate::Error::Conflict) or
 ///   [`Error::AlreadySeen`](crate::Error::AlreadySeen), nothing happened. After `Unavailable` it may
 ///   have happened: conditions and inbox marks make repeating it safe.

@@ -16,11 +16,13 @@ use waybill_calls::Calls;
 use waybill_events::TenantId;
 use waybill_identity::{Keys, Principal, Scope};
 use waybill_ingress::{
-    Gateway, McpSettings, McpState, Meter, RateLimit, Readiness,
+    Gateway, McpSettings, McpState, Meter, Readiness,
     desk::{Desk, DeskLimits},
     mcp::Changes,
 };
-use waybill_messaging::{BatchHandler, Blobs, Bus, Clock, Driver, Handler, Limits, Subscription};
+use waybill_messaging::{
+    BatchHandler, Blobs, Bus, Clock, Driver, Handler, Ledger, Limits, Subscription,
+};
 use waybill_resilience::{Breakers, Settings};
 use waybill_tool_executor::{DeadlineSweep, ToolExecutor};
 use waybill_toolkit::{Content, Registry, Toolkit};
@@ -52,38 +54,47 @@ pub(crate) struct Local {
     supervisor: Arc<Supervisor>,
 }
 
+/// What the process is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Takes calls and runs them.
+    Serve,
+    /// Lets an operator look and change, while no gateway runs: calls wait until one does. They
+    /// would run here with this process's folder and without its upstreams.
+    Look,
+}
+
+/// What the services share.
+struct Stores {
+    clock: Clock,
+    ledger: Arc<dyn Ledger>,
+    blobs: Arc<dyn Blobs>,
+    bus: Bus,
+    calls: Calls,
+    registry: Registry,
+}
+
 impl Local {
     /// Opens the data directory, makes what is missing in it, and starts the workers.
-    pub(crate) async fn open(config: &Config) -> Result<Self> {
+    pub(crate) async fn open(config: &Config, role: Role) -> Result<Self> {
         let clock = Clock::system();
         let store = open_store(config, &clock)?;
         let keyring = open_keyring(&config.data_dir)?;
-        let blobs = open_blobs(&config.data_dir, &clock)?;
         let meter = Meter::default();
-        let ledger = meter.over(Arc::new(store.clone()));
-        let queue = Arc::new(store.clone());
-        let bus = Bus {
-            ledger: ledger.clone(),
-            queue,
-            clock: clock.clone(),
-        };
-        let calls = Calls::new(ledger.clone(), blobs.clone(), clock.clone());
-        let keys = Keys::new(ledger.clone(), clock.clone());
+        let stores = Stores::new(&store, &meter, open_blobs(&config.data_dir, &clock)?, clock);
+        let keys = Keys::new(stores.ledger.clone(), stores.clock.clone());
         let (key, first_start) = first_key(&config.data_dir, &keys).await?;
-        let chain_key = ChainKey::open(&*ledger, &keyring).await?;
+        let chain_key = ChainKey::open(&*stores.ledger, &keyring).await?;
 
         let changes = Changes::default();
-        let registry = Registry::default();
-        let content = register(config, &registry, &changes)?;
-        let upstreams = upstreams(config)?;
-        let supervisor = Arc::new(Supervisor::start(upstreams, &registry, &options()));
-
-        let limits = DeskLimits {
-            deadline: Duration::from_secs(config.calls.deadline_s),
-            retention: Duration::from_secs(config.calls.retention_s),
-            ..DeskLimits::default()
+        let content = register(config, &stores.registry, &changes)?;
+        let upstreams = match role {
+            Role::Serve => upstreams(config)?,
+            Role::Look => McpConfig::default(),
         };
-        let desk = Desk::new(calls.clone(), registry.clone(), clock.clone(), limits);
+        let supervisor = Arc::new(Supervisor::start(upstreams, &stores.registry, &options()));
+
+        let desk = stores.desk(config);
         let (readiness, shutdown) = (Readiness::default(), CancellationToken::new());
         let gateway = Gateway {
             mcp: McpState {
@@ -94,34 +105,16 @@ impl Local {
                 shutdown: shutdown.clone(),
             },
             keys,
-            trail: Trail::new(ledger.clone(), chain_key.clone()),
-            bus: bus.clone(),
+            trail: Trail::new(stores.ledger.clone(), chain_key.clone()),
+            bus: stores.bus.clone(),
             subscriptions: TOPOLOGY.into(),
-            checks: doctor::checks(config, &store, &bus, &supervisor),
+            checks: doctor::checks(config, &store, &stores.bus, &supervisor),
             readiness: readiness.clone(),
-            rate: RateLimit {
-                per_second: config.http.rate_per_second,
-                burst: config.http.burst,
-            },
+            rate: config.http.rate(),
             anonymous: config.conformance.then(anonymous),
         };
         let router = waybill_ingress::metered_router(gateway, &meter)?;
-
-        let driver = Driver::new(bus, Limits::default());
-        let breakers = Breakers::new(ledger.clone(), clock.clone(), Settings::default());
-        let executor = ToolExecutor::new(
-            calls.clone(),
-            ledger.clone(),
-            registry,
-            Arc::new(breakers),
-            clock,
-        );
-        driver.start(Arc::new(executor));
-        driver.start_batch(Arc::new(AuditSink::new(ledger.clone(), chain_key)));
-        driver.schedule(
-            Arc::new(DeadlineSweep::new(calls, ledger, blobs)),
-            SWEEP_EVERY,
-        );
+        let driver = stores.start(role, chain_key);
         Ok(Self {
             router,
             key,
@@ -142,6 +135,66 @@ impl Local {
         let finished = self.driver.drain(Config::DRAIN).await;
         self.supervisor.shutdown(Config::DRAIN).await;
         finished
+    }
+}
+
+impl Stores {
+    fn new(store: &SqliteBackend, meter: &Meter, blobs: Arc<dyn Blobs>, clock: Clock) -> Self {
+        let ledger = meter.over(Arc::new(store.clone()));
+        let queue = Arc::new(store.clone());
+        let bus = Bus {
+            ledger: ledger.clone(),
+            queue,
+            clock: clock.clone(),
+        };
+        let calls = Calls::new(ledger.clone(), blobs.clone(), clock.clone());
+        Self {
+            clock,
+            ledger,
+            blobs,
+            bus,
+            calls,
+            registry: Registry::default(),
+        }
+    }
+
+    fn desk(&self, config: &Config) -> Desk {
+        let limits = DeskLimits {
+            deadline: Duration::from_secs(config.calls.deadline_s),
+            retention: Duration::from_secs(config.calls.retention_s),
+            ..DeskLimits::default()
+        };
+        Desk::new(
+            self.calls.clone(),
+            self.registry.clone(),
+            self.clock.clone(),
+            limits,
+        )
+    }
+
+    fn start(self, role: Role, chain_key: ChainKey) -> Driver {
+        let Self {
+            clock,
+            ledger,
+            blobs,
+            bus,
+            calls,
+            registry,
+        } = self;
+        let driver = Driver::new(bus, Limits::default());
+        driver.start_batch(Arc::new(AuditSink::new(ledger.clone(), chain_key)));
+        if role == Role::Serve {
+            let breakers = Breakers::new(ledger.clone(), clock.clone(), Settings::default());
+            let breakers = Arc::new(breakers);
+            let executor =
+                ToolExecutor::new(calls.clone(), ledger.clone(), registry, breakers, clock);
+            driver.start(Arc::new(executor));
+            driver.schedule(
+                Arc::new(DeadlineSweep::new(calls, ledger, blobs)),
+                SWEEP_EVERY,
+            );
+        }
+        driver
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde::Deserialize;
+use waybill_ingress::RateLimit;
 
 const FILE: &str = "waybill.toml";
 
@@ -107,7 +108,17 @@ impl Default for Http {
     }
 }
 
+impl Http {
+    pub(crate) fn rate(&self) -> RateLimit {
+        RateLimit {
+            per_second: self.rate_per_second,
+            burst: self.burst,
+        }
+    }
+}
+
 /// How long calls may take.
+#[expect(clippy::struct_field_names, reason = "the unit is in the name")]
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(crate) struct Calls {
@@ -133,6 +144,10 @@ impl Default for Calls {
 }
 
 /// Everything `waybill up` needs to know.
+#[expect(
+    clippy::struct_field_names,
+    reason = "mcp.json is called a configuration everywhere"
+)]
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
@@ -206,10 +221,6 @@ pub(crate) fn load_dotenv() -> Result<()> {
     }
     let command = <crate::commands::Cli as clap::CommandFactory>::command();
     let known = known_variables(&command);
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is where the environment is read"
-    )]
     let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for name in set.filter(|name| name.starts_with("WAYBILL_")) {
         if !known.contains(&name) {

@@ -1,6 +1,6 @@
 //! What `waybill doctor` looks at.
 
-use std::{os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc};
+use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
 use futures::future::BoxFuture;
 use waybill_backend_sqlite::SqliteBackend;
@@ -43,7 +43,7 @@ pub(crate) fn checks(
             .to_string_lossy()
             .into_owned();
         checks.push(check(&name, move || {
-            Box::pin(std::future::ready(private(path.clone())))
+            Box::pin(std::future::ready(private(&path)))
         }));
     }
     for name in supervisor.health().into_keys() {
@@ -105,8 +105,8 @@ async fn queues(bus: Bus) -> Verdict {
     }
 }
 
-fn private(path: PathBuf) -> Verdict {
-    match std::fs::metadata(&path) {
+fn private(path: &Path) -> Verdict {
+    match std::fs::metadata(path) {
         Ok(metadata) if metadata.permissions().mode().trailing_zeros() >= 6 => {
             Verdict::Ok("only its owner can read it".to_owned())
         }

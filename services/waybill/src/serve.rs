@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use tokio::net::TcpListener;
 
 use crate::{
-    compose::Local,
+    compose::{Local, Role},
     config::{Config, LogFormat},
     files, shutdown,
 };
@@ -29,7 +29,7 @@ pub(crate) fn up(config: &Config) -> Result<ExitCode> {
 
 async fn serve(config: &Config) -> Result<ExitCode> {
     let began = Instant::now();
-    let local = Local::open(config).await?;
+    let local = Local::open(config, Role::Serve).await?;
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}; is the port taken?", config.listen))?;

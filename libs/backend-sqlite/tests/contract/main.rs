@@ -1,5 +1,10 @@
 //! The ports' contracts, in memory and on disk.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a fixture that cannot be made fails its test"
+)]
+
 use std::sync::Arc;
 
 use waybill_backend_sqlite::SqliteBackend;

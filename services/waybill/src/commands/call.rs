@@ -112,6 +112,11 @@ pub(super) async fn run(session: &Session, args: CallArgs) -> Result<Exit> {
     if let Some(key) = &args.idempotency_key {
         put(&mut headers, "idempotency-key", key)?;
     }
+    if session.client.is_local() && !args.detach {
+        let message = "no gateway runs here that would run the call: start one with waybill up, \
+                       or leave the call for it with --detach";
+        return Err(Failure::new(Exit::Failed, message).into());
+    }
     let placed = Document::read(session.client.post("/calls", headers, &body).await?)?;
     if args.detach {
         return detached(session, &placed);

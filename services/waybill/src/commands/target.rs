@@ -15,7 +15,7 @@ use super::{
     exit::{Exit, Failure},
 };
 use crate::{
-    compose::Local,
+    compose::{Local, Role},
     config::{Config, UpArgs},
     files,
 };
@@ -63,7 +63,7 @@ pub(super) async fn connect(target: &Target) -> Result<Client> {
         let message = format!("there is no data directory at {shown}; start one with waybill up");
         return Err(Failure::new(Exit::Failed, message).into());
     }
-    let local = Local::open(&config).await?;
+    let local = Local::open(&config, Role::Look).await?;
     let key = match &target.key_file {
         Some(file) => read_key(file)?,
         None => local.key.clone(),
