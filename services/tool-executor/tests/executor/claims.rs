@@ -1,12 +1,19 @@
 //! Two workers and one call: only the newest attempt ends it, and a long tool goes on where it was.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::FutureExt;
 use tokio::time::sleep;
 use waybill_calls::CallState;
 use waybill_events::EventType::{ToolCallCompleted, ToolCallFailed};
-use waybill_messaging::Settlement;
+use waybill_messaging::{Queue, Settlement};
 use waybill_toolkit::Effect;
 
 use super::world::{AFTER_LEASE, Fake, World, question, questions, text};
@@ -150,12 +157,8 @@ async fn a_tool_whose_call_was_taken_learns_it_from_its_checkpoint() {
     assert_eq!(world.text(&id).await, "second");
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_kills_its_workers_is_put_aside_and_its_client_is_told() {
-    let world = World::new(Fake::new(Effect::ReadOnly, |_, _| {
-        std::future::pending().boxed()
-    }));
-    let id = world.submit_for(Duration::from_hours(1)).await;
+/// Each process that runs the tool dies of it, here within the first moments, until it is put aside.
+async fn put_aside(world: &World) {
     loop {
         let delivery = world.next().await;
         let worker = world.worker();
@@ -163,18 +166,60 @@ async fn what_kills_its_workers_is_put_aside_and_its_client_is_told() {
             biased;
             settlement = worker.run(&delivery) => {
                 assert!(matches!(settlement, Settlement::DeadLetter { .. }));
-                break;
+                return;
             }
-            // The process dies of it, here within the first moments.
             () = sleep(Duration::from_millis(1)) => {}
         }
         sleep(AFTER_LEASE).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_kills_its_workers_is_put_aside_and_its_client_is_told() {
+    let world = World::new(Fake::new(Effect::ReadOnly, |_, _| {
+        std::future::pending().boxed()
+    }));
+    let id = world.submit_for(Duration::from_hours(1)).await;
+    put_aside(&world).await;
     // Twenty deaths that were counted, and the first, which was too quick to be.
     assert_eq!(world.tool.runs(), 21);
     assert_eq!(world.problem(&id).await.code, "dead_lettered");
     assert_eq!(world.dead().await, 1);
     assert_eq!(world.told().await, [ToolCallFailed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_that_is_redriven_opens_its_call_again_before_the_deadline() {
+    for (late, end) in [(false, CallState::Completed), (true, CallState::Failed)] {
+        let mended = Arc::new(AtomicBool::new(false));
+        let works = mended.clone();
+        let world = World::new(Fake::new(Effect::ReadOnly, move |_, _| {
+            if works.load(Ordering::SeqCst) {
+                async { Ok(text("at last")) }.boxed()
+            } else {
+                std::future::pending().boxed()
+            }
+        }));
+        let id = world.submit_for(Duration::from_hours(1)).await;
+        put_aside(&world).await;
+        assert_eq!(world.problem(&id).await.code, "dead_lettered");
+        if late {
+            sleep(Duration::from_hours(1)).await;
+        }
+        mended.store(true, Ordering::SeqCst);
+        let dead = world.backend.dead_letters("tool-executor", 1);
+        let letter = dead.await.unwrap().remove(0).id;
+        let redriven = world.backend.redrive("tool-executor", &letter);
+        redriven.await.unwrap();
+        world.drain().await;
+        assert_eq!(world.state(&id).await, end);
+        let told = world.events().await;
+        let ids: BTreeSet<_> = told.iter().map(|event| &event.id).collect();
+        assert_eq!(ids.len(), told.len(), "no end is taken for the other");
+        let kinds: Vec<_> = told.iter().map(|event| event.kind).collect();
+        assert_eq!(kinds.contains(&ToolCallCompleted), !late, "{kinds:?}");
+        assert!(kinds.contains(&ToolCallFailed), "{kinds:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
