@@ -269,12 +269,11 @@ impl Call {
         now: DateTime<Utc>,
     ) -> Result<(), Fenced> {
         self.mine(attempt)?;
-        let mut seq = self.reports.last().map_or(0, |last| last.seq);
-        for said in said {
+        let first = self.reports.last().map_or(0, |last| last.seq) + 1;
+        for (seq, said) in (first..).zip(said) {
             if let Said::Progress(progress) = &said {
                 self.progress = Some(progress.clone());
             }
-            seq += 1;
             let said = said.bounded();
             self.reports.push(Report { seq, said });
         }

@@ -356,7 +356,7 @@ async fn everything_that_a_tool_says_is_in_the_record_for_few_commits() {
         let progressed = told.iter().filter(|kind| **kind == ToolCallProgressed);
         assert_eq!(progressed.count(), events, "{pause_ms} ms");
         let call = world.call(&id).await;
-        assert_eq!(call.progress.unwrap().progress, 100.0);
+        assert_eq!(json!(call.progress.unwrap().progress), json!(100.0));
         let reports = json!(call.reports);
         let expected: Vec<_> = [0.0, 50.0, 100.0]
             .iter()
