@@ -13,15 +13,20 @@ pub enum Format {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the log filter {filter:?} is not valid; try info, or waybill=debug")]
-    Filter { filter: String, source: tracing_subscriber::filter::ParseError },
+    Filter {
+        filter: String,
+        source: tracing_subscriber::filter::ParseError,
+    },
     #[error("logging was set up before")]
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
 
 /// Logs what `filter` lets through (a level, or a `tracing` filter) to standard error.
 pub fn init(filter: &str, format: Format) -> Result<(), Error> {
-    let parsed = EnvFilter::try_new(filter)
-        .map_err(|source| Error::Filter { filter: filter.to_owned(), source })?;
+    let parsed = EnvFilter::try_new(filter).map_err(|source| Error::Filter {
+        filter: filter.to_owned(),
+        source,
+    })?;
     let registry = tracing_subscriber::registry().with(parsed);
     let lines = fmt::layer().with_writer(std::io::stderr);
     match format {
