@@ -23,7 +23,7 @@ pub struct Entry {
     pub prev: String,
     /// SHA-256, in hex, over `seq` (8 bytes, big endian), `prev` and the bytes of `event`.
     pub hash: String,
-    /// The redacted CloudEvent.
+    /// The redacted `CloudEvent`.
     pub event: Box<RawValue>,
 }
 

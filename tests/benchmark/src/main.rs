@@ -2,6 +2,13 @@
 //! directly, in one run on one machine. Prints ratios; asserts nothing.
 
 #![expect(clippy::print_stdout, reason = "a program whose output is its result")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::unchecked_time_subtraction,
+    reason = "figures for people: counts far below 2^52, clocks that only move on"
+)]
 
 mod client;
 mod direct;

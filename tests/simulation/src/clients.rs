@@ -24,8 +24,8 @@ pub(crate) struct Accepted {
 pub(crate) async fn client(desks: Vec<Desk>, seed: u64, number: u64) -> Accepted {
     let mut dice = Dice::of(seed, 99, number);
     let tenant =
-        TenantId::parse(["acme", "globex"][dice.below(2) as usize]).expect("a valid tenant");
-    let tool = TOOLS[dice.below(TOOLS.len() as u64) as usize];
+        TenantId::parse(pick::<&str>(&mut dice, &["acme", "globex"])).expect("a valid tenant");
+    let tool = *pick(&mut dice, &TOOLS);
     let principal = Principal {
         key_id: format!("key-{tenant}"),
         tenant: tenant.clone(),
@@ -33,7 +33,7 @@ pub(crate) async fn client(desks: Vec<Desk>, seed: u64, number: u64) -> Accepted
     };
     sleep(dice.up_to(Duration::from_secs(5))).await;
     let stored = loop {
-        let desk = &desks[dice.below(desks.len() as u64) as usize];
+        let desk = pick(&mut dice, &desks);
         let request = PlaceRequest {
             tool: tool.to_owned(),
             arguments: json!({ "tenant": tenant, "number": number }),
@@ -47,7 +47,7 @@ pub(crate) async fn client(desks: Vec<Desk>, seed: u64, number: u64) -> Accepted
             Err(_) => sleep(Duration::from_millis(100) + dice.up_to(Duration::from_secs(1))).await,
         }
     };
-    let desk = &desks[dice.below(desks.len() as u64) as usize];
+    let desk = pick(&mut dice, &desks);
     if dice.chance(0.15) {
         sleep(dice.up_to(Duration::from_secs(10))).await;
         cancel(desk, &principal, &stored).await;
@@ -88,4 +88,9 @@ async fn answer(calls: &Calls, principal: &Principal, stored: &Stored) {
             }
         }
     }
+}
+
+fn pick<'a, T>(dice: &mut Dice, items: &'a [T]) -> &'a T {
+    let index = usize::try_from(dice.below(items.len() as u64)).unwrap_or(0);
+    &items[index]
 }

@@ -144,14 +144,13 @@ impl Tool for Simulated {
         match self.behaviour {
             Behaviour::Look if self.outside.chance(0.2) => Err(unavailable()),
             Behaviour::Set if self.outside.chance(0.2) => Err(unknown()),
-            Behaviour::Look | Behaviour::Set => answer(),
-            Behaviour::Act => self.act(cx).await,
+            Behaviour::Look | Behaviour::Set => Ok(answer()),
             Behaviour::Walk => walk(cx).await,
             Behaviour::Ask if cx.input("go").is_none() => Err(ToolError::InputRequired(question())),
-            Behaviour::Ask => self.act(cx).await,
+            Behaviour::Act | Behaviour::Ask => self.act(cx).await,
             Behaviour::Hang => {
                 sleep(Duration::from_hours(1)).await;
-                answer()
+                Ok(answer())
             }
             Behaviour::Panic => panic!("as simulated"),
         }
@@ -163,7 +162,7 @@ impl Tool for Simulated {
         cx: &ToolContext,
     ) -> Result<Option<CallToolResult>, ToolError> {
         if self.outside.chance(0.5) && self.outside.acted(cx.call()) {
-            return answer().map(Some);
+            return Ok(Some(answer()));
         }
         Ok(None)
     }
@@ -181,7 +180,7 @@ impl Simulated {
         if self.outside.chance(0.1) {
             Err(unknown())
         } else {
-            answer()
+            Ok(answer())
         }
     }
 }
@@ -195,11 +194,11 @@ async fn walk(cx: &ToolContext) -> ToolResult {
             return Err(ToolError::Cancelled);
         }
     }
-    answer()
+    Ok(answer())
 }
 
-fn answer() -> ToolResult {
-    Ok(CallToolResult::success(vec![ContentBlock::text("done")]))
+fn answer() -> CallToolResult {
+    CallToolResult::success(vec![ContentBlock::text("done")])
 }
 
 fn question() -> InputRequests {
