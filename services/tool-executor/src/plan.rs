@@ -33,7 +33,7 @@ pub(crate) fn plan(
 ) -> Plan {
     let overdue = call.deadline <= now;
     // A dead letter that comes again was redriven: the call is worked on, if there is time for it.
-    if call.state.is_terminal() && (overdue || !call.is_dead_lettered() || true) {
+    if call.state.is_terminal() && (overdue || !call.is_dead_lettered()) {
         return Plan::Nothing;
     }
     if call.intent.is_some() {
