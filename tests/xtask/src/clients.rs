@@ -1,4 +1,4 @@
-//! Third-party MCP clients against the release binary.
+//! Third-party MCP clients against the binary.
 
 use anyhow::{Context as _, Result};
 

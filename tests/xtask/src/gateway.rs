@@ -1,4 +1,4 @@
-//! A release gateway on a free port with a data directory of its own.
+//! A gateway on a free port with a data directory of its own.
 
 use std::{
     fs,
@@ -31,11 +31,12 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Builds the binary where needed, and starts it with the conformance suite's tools.
     pub(crate) fn start() -> Result<Self> {
-        cargo(["build", "--release", "--package", "waybill", "--locked"]).run()?;
+        // The profile of the tests: nothing is built twice.
+        cargo(["build", "--package", "waybill", "--locked"]).run()?;
         let data = tempfile::tempdir().context("cannot make a data directory")?;
         let address = free_address()?;
         let log = fs::File::create(data.path().join("log")).context("cannot make the log")?;
-        let child = Command::new(place::waybill()?)
+        let child = Command::new(place::waybill("debug")?)
             .args([
                 "up",
                 "--conformance",

@@ -19,8 +19,8 @@ cargo xtask COMMAND
 
   test [STEP...]        the gate: every check that a change must pass, or only the steps named
   generate [--check]    write schemas/ and docs/ from the code; --check only compares
-  clients [NAME...]     third-party MCP clients against the release binary
-  conformance           the official MCP conformance suite against the release binary
+  clients [NAME...]     third-party MCP clients against the binary
+  conformance           the official MCP conformance suite against the binary
   bench [OPTION...]     calls a second and their latency, beside the same tool called directly
   simulate [OPTION...]  all services over a faulty backend: more seeds, or one seed again
 
@@ -85,7 +85,7 @@ fn bench(options: &[&str]) -> Result<()> {
         "--",
         "--waybill",
     ])
-    .args([place::waybill()?])
+    .args([place::waybill("release")?])
     .args(options)
     .run()
 }

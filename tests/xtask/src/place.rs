@@ -17,12 +17,12 @@ pub(crate) fn tools() -> PathBuf {
     root().join(".tools")
 }
 
-/// The release binary, beside the folder that this program was built into.
-pub(crate) fn waybill() -> Result<PathBuf> {
+/// The binary of a profile (`debug`, `release`), beside the folder that this program was built into.
+pub(crate) fn waybill(profile: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().context("this program has no path")?;
     let target = own
         .ancestors()
         .nth(2)
         .context("this program is not in a target folder")?;
-    Ok(target.join("release/waybill"))
+    Ok(target.join(profile).join("waybill"))
 }
