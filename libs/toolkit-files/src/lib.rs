@@ -11,7 +11,7 @@ mod text;
 mod tools;
 mod walk;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{os::unix::fs::MetadataExt as _, path::PathBuf, sync::Arc};
 
 use waybill_toolkit::{Tool, Toolkit, typed};
 
@@ -62,8 +62,23 @@ impl FilesToolkit {
     /// Opens every root now and keeps it open: a directory that is renamed later is still served,
     /// one put in its place is not. The first root is the default.
     pub fn open(roots: &[Root]) -> Result<Self, Error> {
+        Self::open_without(roots, &[])
+    }
+
+    /// The same without these directories, wherever in a root they lie and by whatever link they
+    /// are reached: the gateway's own data. They must exist; they are known by device and inode.
+    pub fn open_without(roots: &[Root], hidden: &[PathBuf]) -> Result<Self, Error> {
+        let identify = |path: &PathBuf| match std::fs::metadata(path) {
+            Ok(found) => Ok((found.dev(), found.ino())),
+            Err(source) => Err(Error::Open {
+                name: "hidden".to_owned(),
+                path: path.clone(),
+                source,
+            }),
+        };
+        let hidden = hidden.iter().map(identify).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
-            roots: Arc::new(Roots::open(roots)?),
+            roots: Arc::new(Roots::open(roots, &hidden)?),
         })
     }
 }

@@ -87,6 +87,11 @@ impl Place {
     fn reach<T>(&self, open: impl Fn(&Dir, &Path) -> io::Result<T>) -> Result<T, ToolError> {
         let mut path = self.path.clone();
         for _ in 0..MAX_ABSOLUTE_LINKS {
+            if self.root.hides(here(&path)) {
+                let shown = self.shown();
+                let message = format!("{shown:?} is the gateway's own data: it is not served");
+                return Err(ToolError::Invalid(message));
+            }
             match open(&self.root.dir, here(&path)) {
                 Ok(opened) => return Ok(opened),
                 Err(error) => match self.without_absolute_link(&path) {

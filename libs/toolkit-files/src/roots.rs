@@ -6,7 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use cap_std::{ambient_authority, fs::Dir};
+use cap_fs_ext::MetadataExt;
+use cap_std::{
+    ambient_authority,
+    fs::{Dir, Metadata},
+};
 use waybill_toolkit::ToolError;
 
 use crate::{Error, Root, entry::shown, place::Place};
@@ -24,10 +28,12 @@ pub(crate) struct OpenRoot {
     configured: PathBuf,
     /// The only way to its files.
     pub(crate) dir: Dir,
+    /// Directories that are not served although they lie in a root, by device and inode.
+    hidden: Vec<(u64, u64)>,
 }
 
 impl OpenRoot {
-    fn open(root: &Root) -> Result<Self, Error> {
+    fn open(root: &Root, hidden: &[(u64, u64)]) -> Result<Self, Error> {
         let failed = |source: io::Error| Error::Open {
             name: root.name.clone(),
             path: root.path.clone(),
@@ -41,7 +47,27 @@ impl OpenRoot {
             path,
             configured: normal(&configured),
             dir,
+            hidden: hidden.to_vec(),
         })
+    }
+
+    /// Whether the path, or what it resolves to, is a hidden directory or lies in one.
+    pub(crate) fn hides(&self, path: &Path) -> bool {
+        if self.hidden.is_empty() {
+            return false;
+        }
+        let resolved = self.dir.canonicalize(path).unwrap_or_default();
+        let below = |part: &&Path| !part.as_os_str().is_empty();
+        let mut parts = path.ancestors().chain(resolved.ancestors()).filter(below);
+        parts.any(|part| {
+            self.dir
+                .metadata(part)
+                .is_ok_and(|found| self.is_hidden(&found))
+        })
+    }
+
+    pub(crate) fn is_hidden(&self, directory: &Metadata) -> bool {
+        self.hidden.contains(&(directory.dev(), directory.ino()))
     }
 
     /// The part of an absolute path below this root.
@@ -58,7 +84,7 @@ impl OpenRoot {
 pub(crate) struct Roots(Vec<Arc<OpenRoot>>);
 
 impl Roots {
-    pub(crate) fn open(roots: &[Root]) -> Result<Self, Error> {
+    pub(crate) fn open(roots: &[Root], hidden: &[(u64, u64)]) -> Result<Self, Error> {
         if roots.is_empty() {
             return Err(Error::NoRoots);
         }
@@ -71,7 +97,7 @@ impl Roots {
             if open.iter().any(|other| other.name == root.name) {
                 return Err(Error::Duplicate(root.name.clone()));
             }
-            open.push(Arc::new(OpenRoot::open(root)?));
+            open.push(Arc::new(OpenRoot::open(root, hidden)?));
         }
         Ok(Self(open))
     }

@@ -18,6 +18,7 @@ use crate::{
     ignores::Ignores,
     job::Job,
     place::{Place, open_entry},
+    roots::OpenRoot,
 };
 
 /// Names that are read of one directory.
@@ -151,6 +152,7 @@ impl Visit {
 /// Depth first, in the order of the names, each directory before what is in it.
 pub(crate) struct Walk<'a> {
     job: &'a Job,
+    root: Arc<OpenRoot>,
     ignored: Ignored,
     open: Vec<Level>,
     seen: u64,
@@ -176,6 +178,7 @@ impl<'a> Walk<'a> {
         };
         let mut walk = Self {
             job,
+            root: place.root.clone(),
             ignored,
             open: Vec::new(),
             seen: 0,
@@ -230,6 +233,10 @@ impl<'a> Walk<'a> {
             self.unreadable += 1;
             return Ok(());
         };
+        let metadata = dir.dir_metadata();
+        if metadata.is_ok_and(|found| self.root.is_hidden(&found)) {
+            return Ok(());
+        }
         self.enter(dir, visit.path.clone(), ignores)
     }
 

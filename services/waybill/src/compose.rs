@@ -254,7 +254,10 @@ fn register(
         path: r.path.clone(),
     });
     let toolkits: [Box<dyn Toolkit>; 2] = [
-        Box::new(FilesToolkit::open(&files.collect::<Vec<_>>())?),
+        Box::new(FilesToolkit::open_without(
+            &files.collect::<Vec<_>>(),
+            std::slice::from_ref(&config.data_dir),
+        )?),
         Box::new(CodeToolkit::open(&code.collect::<Vec<_>>())?),
     ];
     for toolkit in &toolkits {

@@ -210,6 +210,10 @@ impl<'a> Growing<'a> {
         let Ok(dir) = self.dir.open_dir_nofollow(here(below)) else {
             return Ok(false);
         };
+        let metadata = dir.dir_metadata();
+        if metadata.is_ok_and(|found| self.start.root.is_hidden(&found)) {
+            return Ok(false);
+        }
         let ignores = match self.bounds.ignored {
             Ignored::Hidden => bud.ignores.entering(&dir, &bud.path),
             Ignored::Shown => Ignores::default(),

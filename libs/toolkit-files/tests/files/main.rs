@@ -7,6 +7,7 @@
 mod bench;
 mod bounds;
 mod escape;
+mod hidden;
 mod property;
 mod read;
 mod search;
