@@ -4,14 +4,13 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use rmcp::model::{
-    CallToolRequest, CallToolRequestParams, CallToolResult, ClientRequest, ServerResult,
-    Tool as RemoteTool,
+    CallToolRequest, CallToolRequestParams, ClientRequest, ServerResult, Tool as RemoteTool,
 };
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 use waybill_toolkit::{
-    Effect, InputRequests, InputResponses, JsonObject, Tool, ToolContext, ToolError, ToolResult,
-    ToolSpec,
+    Effect, InputRequests, InputResponses, JsonObject, Reconciled, Tool, ToolContext, ToolError,
+    ToolResult, ToolSpec,
 };
 
 use crate::{call::exchange, config::Policy, outcome::nonsense, task, upstream::Upstream};
@@ -72,7 +71,7 @@ impl UpstreamTool {
         spec.input_schema = tool.input_schema;
         spec.output_schema = tool.output_schema;
         spec.timeout = upstream.policy.timeout;
-        spec.upstream = Some(upstream.name.clone());
+        spec.upstream = Some(format!("mcp/{}", upstream.name));
         spec.open_world = annotations.open_world_hint.unwrap_or(true);
         spec.annotations = Some(annotations);
         Ok(Self {
@@ -183,14 +182,14 @@ impl Tool for UpstreamTool {
         &self,
         _arguments: &JsonObject,
         cx: &ToolContext,
-    ) -> Result<Option<CallToolResult>, ToolError> {
+    ) -> Result<Reconciled, ToolError> {
         match cx.last_checkpoint() {
             Some(Checkpoint::Task { task_id, asked }) => {
                 task::follow(&self.upstream, task_id, asked, cx)
                     .await
-                    .map(Some)
+                    .map(Reconciled::Acted)
             }
-            _ => Ok(None),
+            _ => Ok(Reconciled::CannotTell),
         }
     }
 }

@@ -12,7 +12,7 @@ pub use registry::{DuplicateTool, Registry, Toolkit};
 pub use rmcp::model::{
     CallToolResult, ContentBlock, InputRequest, InputRequests, InputResponses, JsonObject,
 };
-pub use tool::{Effect, TaskSupport, Tool, ToolError, ToolResult, ToolSpec};
+pub use tool::{Effect, Reconciled, TaskSupport, Tool, ToolError, ToolResult, ToolSpec};
 pub use typed::{Text, TypedTool, typed};
 
 /// The example that newcomers copy compiles.

@@ -63,9 +63,10 @@ pub struct ToolSpec {
     pub output_schema: Option<Arc<JsonObject>>,
     pub effect: Effect,
     pub task_support: TaskSupport,
-    /// How long one attempt may run.
+    /// How long one attempt may run. Beyond it the call ends as `timeout` and is not tried again.
     pub timeout: Duration,
-    /// The external system behind it; one circuit breaker per name guards it.
+    /// The external system behind it; one circuit breaker per name guards it. An MCP server is
+    /// `mcp/NAME`, so that it never shares a breaker with a provider of ours.
     pub upstream: Option<String>,
     /// Whether it reaches beyond this gateway (MCP `openWorldHint`).
     pub open_world: bool,
@@ -119,7 +120,8 @@ pub enum ToolError {
     #[error("{0}")]
     Invalid(String),
     /// The upstream did not do it and is likely to later: retried by the queue, counted by the
-    /// breaker. Only say so when it certainly did not act.
+    /// breaker. Only say so when it certainly did not act. A tool's own time limits must be shorter
+    /// than [`ToolSpec::timeout`], which ends the call without another try.
     #[error("{message}")]
     Unavailable {
         message: String,
@@ -127,8 +129,8 @@ pub enum ToolError {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
-    /// It may or may not have acted (a connection cut after the request was sent). A `once` tool
-    /// ends as `outcome_unknown`; others are retried.
+    /// It may or may not have acted (a connection cut after the request was sent). A `once` tool is
+    /// asked to [reconcile](Tool::reconcile); others are retried.
     #[error("{message}")]
     Unknown {
         message: String,
@@ -155,17 +157,33 @@ pub enum ToolError {
 pub trait Tool: Send + Sync + 'static {
     fn spec(&self) -> &ToolSpec;
 
-    /// Runs once. `arguments` satisfy the input schema. Cancel safety is not required: the executor
-    /// lets the future finish or drops it at the deadline.
+    /// One attempt. `arguments` satisfy the input schema. The future is dropped when its time is up,
+    /// when the process ends and when another attempt has taken over: whatever must not be left half
+    /// done happens in one request, or is found again from a checkpoint.
     async fn call(&self, arguments: JsonObject, cx: &ToolContext) -> ToolResult;
 
-    /// For `Once` tools after a crash: an intent was written and no outcome. Asks the provider what
-    /// happened; `Ok(None)` when it cannot tell, and the call ends as `outcome_unknown`.
+    /// For `Once` tools of which nobody knows whether they acted: the worker died after it wrote its
+    /// intent, the time was up, or the attempt ended as [`ToolError::Unknown`]. Asks the provider, by
+    /// [`ToolContext::idempotency_key`], and never acts. [`ToolError::Unavailable`] and
+    /// [`ToolError::Unknown`] mean that the provider cannot be asked now: it is asked again later.
+    /// Other errors are as good as [`Reconciled::CannotTell`].
     async fn reconcile(
         &self,
         _arguments: &JsonObject,
         _cx: &ToolContext,
-    ) -> Result<Option<CallToolResult>, ToolError> {
-        Ok(None)
+    ) -> Result<Reconciled, ToolError> {
+        Ok(Reconciled::CannotTell)
     }
+}
+
+/// What a provider knows of an act.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reconciled<T = CallToolResult> {
+    /// It happened, and this is its answer.
+    Acted(T),
+    /// It did not happen, and no request that is still on its way can make it happen twice, because
+    /// the provider takes one idempotency key once. The tool runs again.
+    DidNotAct,
+    /// The call ends as `outcome_unknown`, which tells its client what to check.
+    CannotTell,
 }

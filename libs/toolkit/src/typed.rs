@@ -8,7 +8,7 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{Tool, ToolContext, ToolError, ToolResult, ToolSpec};
+use crate::{Reconciled, Tool, ToolContext, ToolError, ToolResult, ToolSpec};
 
 /// A tool with a typed input and output. The doc comments of the input's fields reach the model.
 pub trait TypedTool: Send + Sync + 'static {
@@ -24,6 +24,15 @@ pub trait TypedTool: Send + Sync + 'static {
         input: Self::Input,
         cx: &ToolContext,
     ) -> impl Future<Output = Result<Self::Output, ToolError>> + Send;
+
+    /// See [`Tool::reconcile`].
+    fn reconcile(
+        &self,
+        _input: Self::Input,
+        _cx: &ToolContext,
+    ) -> impl Future<Output = Result<Reconciled<Self::Output>, ToolError>> + Send {
+        async { Ok(Reconciled::CannotTell) }
+    }
 
     /// The text for models that do not read structured content; the JSON by default.
     fn render(output: &Self::Output) -> String {
@@ -62,23 +71,44 @@ impl<T: TypedTool> Tool for Erased<T> {
     }
 
     async fn call(&self, arguments: JsonObject, cx: &ToolContext) -> ToolResult {
-        let input = serde_json::from_value(Value::Object(arguments))
-            .map_err(|error| ToolError::Invalid(format!("arguments: {error}")))?;
-        let output = self.tool.run(input, cx).await?;
+        let output = self.tool.run(input::<T>(arguments)?, cx).await?;
+        self.answer(&output)
+    }
+
+    async fn reconcile(
+        &self,
+        arguments: &JsonObject,
+        cx: &ToolContext,
+    ) -> Result<Reconciled, ToolError> {
+        let input = input::<T>(arguments.clone())?;
+        Ok(match self.tool.reconcile(input, cx).await? {
+            Reconciled::Acted(output) => Reconciled::Acted(self.answer(&output)?),
+            Reconciled::DidNotAct => Reconciled::DidNotAct,
+            Reconciled::CannotTell => Reconciled::CannotTell,
+        })
+    }
+}
+
+impl<T: TypedTool> Erased<T> {
+    fn answer(&self, output: &T::Output) -> ToolResult {
+        let value = serde_json::to_value(output)
+            .map_err(|error| ToolError::Invalid(format!("the output is not JSON: {error}")))?;
         if !self.structured {
-            let text = match serde_json::to_value(&output) {
-                Ok(Value::String(text)) => text,
-                _ => T::render(&output),
+            let text = match value {
+                Value::String(text) => text,
+                _ => T::render(output),
             };
             return Ok(CallToolResult::success(vec![ContentBlock::text(text)]));
         }
-        let text = T::render(&output);
-        let value = serde_json::to_value(&output)
-            .map_err(|error| ToolError::Invalid(format!("the output is not JSON: {error}")))?;
         let mut result = CallToolResult::structured(value);
-        result.content = vec![ContentBlock::text(text)];
+        result.content = vec![ContentBlock::text(T::render(output))];
         Ok(result)
     }
+}
+
+fn input<T: TypedTool>(arguments: JsonObject) -> Result<T::Input, ToolError> {
+    serde_json::from_value(Value::Object(arguments))
+        .map_err(|error| ToolError::Invalid(format!("arguments: {error}")))
 }
 
 fn schema_of<T: JsonSchema>() -> JsonObject {

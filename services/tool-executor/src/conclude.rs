@@ -8,7 +8,8 @@ use tokio::time::{Instant, sleep, timeout};
 use waybill_calls::{INLINE_LIMIT, Outcome, Payload, Problem};
 use waybill_messaging::{BoxError, Effects, Failure};
 use waybill_toolkit::{
-    CallToolResult, ContentBlock, InputRequests, JsonObject, Tool, ToolContext, ToolError,
+    CallToolResult, ContentBlock, InputRequests, JsonObject, Reconciled, Tool, ToolContext,
+    ToolError,
 };
 
 use crate::{
@@ -182,7 +183,7 @@ impl Run<'_> {
     ) -> Result<Effects, Failure> {
         let last = !self.probe && exhausted(attempt.call(), attempt.counted(), self.receives);
         if last || after.unwrap_or_default() >= attempt.left() {
-            let message = format!("{} cannot be reached: {}", self.upstream(), trouble.0);
+            let message = format!("{} is not available: {}", self.upstream(), trouble.0);
             return attempt.end(Problem::new("upstream_unavailable", message));
         }
         match attempt.release(self.probe).await {
@@ -207,10 +208,17 @@ impl Run<'_> {
         let asking = AssertUnwindSafe(async { self.tool.reconcile(self.arguments, &cx).await })
             .catch_unwind();
         let after = match timeout(limit, asking).await {
-            Ok(Ok(Ok(Some(result)))) => return self.answered(attempt, &result).await,
+            Ok(Ok(Ok(Reconciled::Acted(result)))) => return self.answered(attempt, &result).await,
+            Ok(Ok(Ok(Reconciled::DidNotAct))) if attempt.call().cancel_requested => {
+                return attempt.end(cancelled());
+            }
+            Ok(Ok(Ok(Reconciled::DidNotAct))) => {
+                let trouble = Trouble(format!("it did not act, because {why}"), None);
+                return self.again(attempt, trouble, None).await;
+            }
             Ok(Ok(Err(ToolError::Unavailable { retry_after, .. }))) => retry_after,
             Ok(Ok(Err(ToolError::Unknown { .. }))) | Err(_) => None,
-            Ok(Ok(Ok(None) | Err(_)) | Err(_)) => return unknown(attempt, why),
+            Ok(Ok(Ok(Reconciled::CannotTell) | Err(_)) | Err(_)) => return unknown(attempt, why),
         };
         let last = exhausted(attempt.call(), attempt.counted(), self.receives);
         if last || after.unwrap_or_default() >= attempt.left() {

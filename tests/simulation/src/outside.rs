@@ -12,8 +12,8 @@ use tokio::time::sleep;
 use waybill_events::{CallId, TenantId};
 use waybill_testkit::Dice;
 use waybill_toolkit::{
-    CallToolResult, ContentBlock, Effect, InputRequests, JsonObject, Tool, ToolContext, ToolError,
-    ToolResult, ToolSpec, Toolkit,
+    CallToolResult, ContentBlock, Effect, InputRequests, JsonObject, Reconciled, Tool, ToolContext,
+    ToolError, ToolResult, ToolSpec, Toolkit,
 };
 
 /// What has happened outside, whatever anybody believes.
@@ -160,11 +160,11 @@ impl Tool for Simulated {
         &self,
         _arguments: &JsonObject,
         cx: &ToolContext,
-    ) -> Result<Option<CallToolResult>, ToolError> {
+    ) -> Result<Reconciled, ToolError> {
         if self.outside.chance(0.5) && self.outside.acted(cx.call()) {
-            return Ok(Some(answer()));
+            return Ok(Reconciled::Acted(answer()));
         }
-        Ok(None)
+        Ok(Reconciled::CannotTell)
     }
 }
 

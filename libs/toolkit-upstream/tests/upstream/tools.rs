@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
-use waybill_toolkit::{Effect, ToolError};
+use waybill_toolkit::{Effect, Reconciled, ToolError};
 use waybill_toolkit_upstream::Health;
 
 use crate::rig::{Call, Rig, entry, eventually, object, options, text};
@@ -27,7 +27,7 @@ async fn all_pages_are_listed_with_their_effects() {
     }
     let echo = rig.tool("up__echo");
     let spec = echo.spec();
-    assert_eq!(spec.upstream.as_deref(), Some("up"));
+    assert_eq!(spec.upstream.as_deref(), Some("mcp/up"));
     assert_eq!(spec.timeout, Duration::from_secs(9));
     assert_eq!(spec.description, "The echo tool.");
     assert!(!spec.open_world && rig.tool("up__exit").spec().open_world);
@@ -211,14 +211,17 @@ async fn a_task_is_followed_to_its_end() {
         .reconcile(&object(json!({})), &cx)
         .await
         .unwrap();
-    assert_eq!(text(Ok(found.unwrap())), "nobody");
+    let Reconciled::Acted(found) = found else {
+        panic!("{found:?}")
+    };
+    assert_eq!(text(Ok(found)), "nobody");
     let (cx, _executor) = Call::new().context();
     let found = rig
         .tool("up__task")
         .reconcile(&object(json!({})), &cx)
         .await
         .unwrap();
-    assert!(found.is_none());
+    assert_eq!(found, Reconciled::CannotTell);
     // A task that the upstream has forgotten may have been done.
     *call.checkpoint.lock().unwrap() =
         Some(json!({"waitsFor": "task", "taskId": "task-9", "asked": []}));

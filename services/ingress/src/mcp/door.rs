@@ -21,7 +21,6 @@ use rmcp::{
     },
 };
 use serde_json::value::RawValue;
-use tower::Service;
 use waybill_toolkit::Registry;
 
 use super::{
@@ -38,7 +37,6 @@ const MAX_ERROR_TEXT: usize = 4096;
 
 pub(super) type Rmcp = StreamableHttpService<Server, NeverSessionManager>;
 
-#[derive(Clone)]
 pub(super) struct Door {
     rmcp: Rmcp,
     registry: Registry,
@@ -102,9 +100,7 @@ impl Door {
 
     async fn forward(&self, parts: Parts, body: Bytes) -> Response<Body> {
         let request = Request::from_parts(parts, Body::from(body));
-        match self.rmcp.clone().call(request).await {
-            Ok(response) => response.map(Body::new),
-        }
+        self.rmcp.handle(request).await.map(Body::new)
     }
 
     fn unread(&self, error: &(dyn std::error::Error + Send + Sync + 'static)) -> Response<Body> {

@@ -116,7 +116,8 @@ pub fn router(state: McpState) -> Result<Router, StateKeyTooShort> {
         Arc::new(NeverSessionManager::default()),
         config,
     );
-    let door = Door::new(service, registry, &settings);
+    // Shared: axum clones a route's handler for every request.
+    let door = Arc::new(Door::new(service, registry, &settings));
     let only_post = || async { (StatusCode::METHOD_NOT_ALLOWED, [("allow", "POST")]) };
     let method =
         routing::post(move |request| async move { door.enter(request).await }).fallback(only_post);

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use waybill_calls::CallState;
 use waybill_events::EventType::{ToolCallCompleted, ToolCallFailed};
 use waybill_messaging::Settlement;
-use waybill_toolkit::{Effect, ToolError};
+use waybill_toolkit::{Effect, Reconciled, ToolError};
 
 use super::world::{AFTER_LEASE, Fake, World, text, unavailable, unclear};
 
@@ -63,11 +63,42 @@ async fn a_worker_that_died_while_it_acted_leaves_a_question_not_a_second_call()
 
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_knows_what_happened_is_believed() {
-    let world = World::new(phone(|_| Err(unclear())).reconcile(|| Ok(Some(text("it rang")))));
+    let world =
+        World::new(phone(|_| Err(unclear())).reconcile(|| Ok(Reconciled::Acted(text("it rang")))));
     let id = world.submit().await;
     assert_eq!(world.step().await, Settlement::Done);
     assert_eq!(world.text(&id).await, "it rang");
     assert_eq!(world.tool.runs(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_certainly_did_not_happen_is_done_again() {
+    let dies_first = Fake::new(Effect::Once, |nth, _| match nth {
+        0 => std::future::pending().boxed(),
+        _ => async { Ok(text("rang")) }.boxed(),
+    });
+    let world = World::new(dies_first.reconcile(|| Ok(Reconciled::DidNotAct)));
+    let id = world.submit().await;
+    let (worker, delivery) = (world.worker(), world.next().await);
+    tokio::select! {
+        _ = worker.run(&delivery) => panic!("it rings for ever"),
+        () = sleep(Duration::from_secs(1)) => {}
+    }
+    sleep(AFTER_LEASE).await;
+    world.drain().await;
+    assert_eq!(world.text(&id).await, "rang");
+    assert_eq!(world.tool.runs(), 2);
+    assert_eq!(world.told().await, [ToolCallCompleted]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_happens_is_given_up() {
+    let never = phone(|_| Err(unclear())).reconcile(|| Ok(Reconciled::DidNotAct));
+    let world = World::new(never);
+    let id = world.submit().await;
+    world.drain().await;
+    assert_eq!(world.problem(&id).await.code, "upstream_unavailable");
+    assert_eq!(world.tool.runs(), 5);
 }
 
 #[tokio::test(start_paused = true)]

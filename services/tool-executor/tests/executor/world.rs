@@ -27,8 +27,8 @@ use waybill_messaging::{
 use waybill_resilience::{Breakers, Settings};
 use waybill_tool_executor::{DeadlineSweep, ToolExecutor};
 use waybill_toolkit::{
-    CallToolResult, ContentBlock, Effect, JsonObject, Registry, Tool, ToolContext, ToolError,
-    ToolResult, ToolSpec, Toolkit,
+    CallToolResult, ContentBlock, Effect, JsonObject, Reconciled, Registry, Tool, ToolContext,
+    ToolError, ToolResult, ToolSpec, Toolkit,
 };
 
 /// Sees every event, for the tests to look at.
@@ -37,8 +37,7 @@ pub(crate) const WATCH: Subscription = Subscription::new("watch", Events::All);
 pub(crate) const AFTER_LEASE: Duration = Duration::from_secs(61);
 
 type Act = Box<dyn for<'a> Fn(u32, &'a ToolContext) -> BoxFuture<'a, ToolResult> + Send + Sync>;
-type Reconcile =
-    Box<dyn Fn() -> std::result::Result<Option<CallToolResult>, ToolError> + Send + Sync>;
+type Reconcile = Box<dyn Fn() -> std::result::Result<Reconciled, ToolError> + Send + Sync>;
 
 /// A tool that does what a test says. `Act` is told how often it has been called before.
 pub(crate) struct Fake {
@@ -57,7 +56,7 @@ impl Fake {
         Self {
             spec: ToolSpec::new("fake", "does what it is told", effect),
             act: Box::new(act),
-            reconcile: Box::new(|| Ok(None)),
+            reconcile: Box::new(|| Ok(Reconciled::CannotTell)),
             runs: AtomicU32::new(0),
             reconciled: AtomicU32::new(0),
         }
@@ -70,10 +69,7 @@ impl Fake {
 
     pub(crate) fn reconcile(
         mut self,
-        reconcile: impl Fn() -> std::result::Result<Option<CallToolResult>, ToolError>
-        + Send
-        + Sync
-        + 'static,
+        reconcile: impl Fn() -> std::result::Result<Reconciled, ToolError> + Send + Sync + 'static,
     ) -> Self {
         self.reconcile = Box::new(reconcile);
         self
@@ -99,7 +95,7 @@ impl Tool for Fake {
         &self,
         _: &JsonObject,
         _: &ToolContext,
-    ) -> std::result::Result<Option<CallToolResult>, ToolError> {
+    ) -> std::result::Result<Reconciled, ToolError> {
         self.reconciled.fetch_add(1, Ordering::SeqCst);
         (self.reconcile)()
     }

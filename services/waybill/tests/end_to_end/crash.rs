@@ -90,7 +90,7 @@ async fn submit(gateway: Gateway, calls: usize) -> (Gateway, HashSet<String>) {
 }
 
 /// Every accepted call has ended, once, and the trail says so too.
-async fn finish(gateway: &Gateway, ids: &HashSet<String>) {
+pub(crate) async fn finish(gateway: &Gateway, ids: &HashSet<String>) {
     for id in ids {
         let status = gateway.ended(id).await;
         assert_eq!(status["state"], "completed", "{status}");

@@ -12,7 +12,7 @@ use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_waybill");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_waybill");
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Gateway {
@@ -27,11 +27,12 @@ impl Gateway {
     /// Starts over `data_dir` with the fixture tools, and waits until it answers.
     pub(crate) async fn start(data_dir: &Path) -> Self {
         let address = free_address();
-        let process = command(data_dir, address)
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let process = Mutex::new(process);
+        Self::run(data_dir, address, command(data_dir, address)).await
+    }
+
+    /// The same by a command of the test's own, which must listen on `address`.
+    pub(crate) async fn run(data_dir: &Path, address: SocketAddr, mut command: Command) -> Self {
+        let process = Mutex::new(command.stdout(Stdio::null()).spawn().unwrap());
         // Another test of this process may have done it.
         drop(rustls::crypto::ring::default_provider().install_default());
         let http = Client::builder().timeout(PATIENCE).build().unwrap();
@@ -105,6 +106,10 @@ impl Gateway {
         process.kill().unwrap();
         process.wait().unwrap();
         self.data_dir.clone()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.lock().unwrap().id()
     }
 
     fn has_ended(&self) -> bool {

@@ -3,5 +3,7 @@
 
 mod bad_input;
 mod crash;
+mod full_disk;
 mod gateway;
 mod start;
+mod tampering;
