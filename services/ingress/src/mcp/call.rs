@@ -56,8 +56,11 @@ pub(super) async fn call(
             Placed::Refused(result) => Ok(result.into()),
         };
     };
-    let id = server.tickets.open(&asked.principal, &tool, &sealed)?;
-    let found = server.desk.answer(&asked.principal, &id, answers).await;
+    let (id, round) = server.tickets.open(&asked.principal, &tool, &sealed)?;
+    let found = server
+        .desk
+        .answer_round(&asked.principal, &id, round, answers)
+        .await;
     // A call that was forgotten makes its ticket as good as expired.
     let stored = found.map_err(|error| match error {
         waybill_calls::Error::Unknown => ticket::invalid(),
@@ -116,15 +119,19 @@ async fn wait(
             return Ok(outcome::signed(result, &stored.call).into());
         }
         if stored.call.state == CallState::WaitingInput {
-            // Answers that came with the first request are for the first questions.
+            // Answers that came with the first request are for the first questions. When the
+            // request is repeated, a call that has answers already is past them.
+            let first = stored.call.input_responses.is_empty();
             let known = |key: &String| answers.contains_key(key);
-            if !stored.call.input_requests.keys().any(known) {
+            if !first || !stored.call.input_requests.keys().any(known) {
                 return ask(server, asked, &stored).await;
             }
             let (principal, id) = (&asked.principal, &stored.call.id);
-            let answered = server
-                .desk
-                .answer(principal, id, std::mem::take(&mut answers));
+            let round = stored.call.attempt;
+            let answered =
+                server
+                    .desk
+                    .answer_round(principal, id, round, std::mem::take(&mut answers));
             stored = answered.await.map_err(|error| errors::calls(&error))?;
             continue;
         }

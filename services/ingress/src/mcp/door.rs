@@ -91,11 +91,11 @@ impl Door {
         name_task(&mut parts.headers, envelope);
         let announces = old_tasks::announces(envelope, &parts.headers);
         let body = old_tasks::redirect(envelope, &parts.headers).unwrap_or_else(|| body.clone());
-        let response = self.forward(parts, body).await;
+        let response = plain(self.forward(parts, body).await, envelope.id).await;
         if announces {
             return old_tasks::announce(response, &self.registry).await;
         }
-        plain(response, envelope.id).await
+        response
     }
 
     async fn forward(&self, parts: Parts, body: Bytes) -> Response<Body> {

@@ -98,19 +98,23 @@ pub(super) fn announces(envelope: &Envelope<'_>, headers: &HeaderMap) -> bool {
     }
 }
 
-/// Adds the capability to `initialize`, and to each tool whether it takes tasks.
+/// Adds the capability to `initialize`, and to each tool whether it takes tasks. An error stays as
+/// it is.
 pub(super) async fn announce(response: Response<Body>, registry: &Registry) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     let body = to_bytes(body, MAX_ANSWER).await.unwrap_or_default();
     let Ok(mut answer) = serde_json::from_slice::<Value>(&body) else {
         return Response::from_parts(parts, Body::from(body));
     };
-    let result = &mut answer["result"];
+    let Some(result) = answer.get_mut("result") else {
+        return Response::from_parts(parts, Body::from(body));
+    };
     if result["protocolVersion"] == ProtocolVersion::V_2025_11_25.as_str() {
         result["capabilities"]["tasks"] =
             json!({ "list": {}, "cancel": {}, "requests": { "tools": { "call": {} } } });
     }
-    for tool in result["tools"].as_array_mut().into_iter().flatten() {
+    let tools = result.get_mut("tools").and_then(Value::as_array_mut);
+    for tool in tools.into_iter().flatten() {
         let support = tool["name"].as_str().and_then(|name| registry.get(name));
         if let Some(support) = support.map(|tool| tool.spec().task_support) {
             tool["execution"] = json!({ "taskSupport": support });

@@ -21,8 +21,8 @@ pub(super) struct Tickets {
 #[derive(Serialize, Deserialize)]
 struct Ticket {
     call: CallId,
-    /// The version that asked: another round has another ticket.
-    version: u64,
+    /// The attempt that asked: another round has another ticket.
+    round: u32,
     /// Milliseconds since 1970. The codec's own expiry would read the system's clock.
     expires: i64,
 }
@@ -37,7 +37,7 @@ impl Tickets {
     pub(super) fn seal(&self, principal: &Principal, stored: &Stored) -> Result<String, ErrorData> {
         let ticket = Ticket {
             call: stored.call.id.clone(),
-            version: stored.version,
+            round: stored.call.attempt,
             expires: stored.call.deadline.timestamp_millis(),
         };
         let holder = holder(principal, &stored.call.tool);
@@ -47,13 +47,13 @@ impl Tickets {
             .map_err(|error| super::errors::internal(&error))
     }
 
-    /// The call, or one error for all that may be wrong with a ticket.
+    /// The call and the attempt that asked, or one error for all that may be wrong with a ticket.
     pub(super) fn open(
         &self,
         principal: &Principal,
         tool: &str,
         sealed: &str,
-    ) -> Result<CallId, ErrorData> {
+    ) -> Result<(CallId, u32), ErrorData> {
         let holder = holder(principal, tool);
         self.codec
             .open_json_with::<Ticket>(sealed, holder.as_bytes())
@@ -62,7 +62,7 @@ impl Tickets {
                 DateTime::from_timestamp_millis(ticket.expires)
                     .is_some_and(|expires| self.clock.now() < expires)
             })
-            .map(|ticket| ticket.call)
+            .map(|ticket| (ticket.call, ticket.round))
             .ok_or_else(invalid)
     }
 }

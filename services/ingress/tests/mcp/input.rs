@@ -84,6 +84,64 @@ async fn answers_may_come_with_the_first_request() {
     assert_eq!(answer.result()["content"][0]["text"], "Ada");
 }
 
+/// The answer to one question must not answer the next one, which nobody has seen.
+#[tokio::test(start_paused = true)]
+async fn a_repeated_answer_is_for_its_own_questions() {
+    let gateway = gateway();
+    let first = asked(&gateway, elicits()).await.result();
+    let answers = retry(&first["requestState"], &json!({ "who": accepted() }));
+    let work = async {
+        let call = gateway.claim().await;
+        gateway.ask(&call, "who").await;
+    };
+    let sent = gateway.new_era(elicits(), "tools/call", answers.clone());
+    let (second, ()) = tokio::join!(sent, work);
+    let second = second.result();
+    assert!(second["inputRequests"]["who"].is_object());
+
+    let repeated = gateway.new_era(elicits(), "tools/call", answers).await;
+    let repeated = repeated.result();
+    assert_eq!(repeated["resultType"], "input_required", "{repeated}");
+    assert!(gateway.idle().await, "nothing was answered");
+
+    let answers = retry(&repeated["requestState"], &json!({ "who": accepted() }));
+    let work = async {
+        let call = gateway.claim().await;
+        gateway.say(&call, "thanks").await;
+    };
+    let sent = async {
+        let (one, two) = tokio::join!(
+            gateway.new_era(elicits(), "tools/call", answers.clone()),
+            gateway.new_era(elicits(), "tools/call", answers.clone()),
+        );
+        [one, two]
+    };
+    let (both, ()) = tokio::join!(sent, work);
+    for answer in both {
+        assert_eq!(answer.result()["content"][0]["text"], "thanks");
+    }
+}
+
+/// The same without a ticket: the first request, told again from its beginning.
+#[tokio::test(start_paused = true)]
+async fn a_repeated_first_request_answers_the_first_questions_only() {
+    let gateway = gateway();
+    let work = async {
+        let call = gateway.claim().await;
+        gateway.ask(&call, "who").await;
+        let call = gateway.claim().await;
+        gateway.ask(&call, "who").await;
+    };
+    let mut params = json!({ "name": "echo", "inputResponses": { "who": accepted() } });
+    params["_meta"]["dev.waybill/idempotencyKey"] = json!("once");
+    let sent = gateway.new_era(elicits(), "tools/call", params.clone());
+    let (answer, ()) = tokio::join!(sent, work);
+    assert_eq!(answer.result()["resultType"], "input_required");
+    let repeated = gateway.new_era(elicits(), "tools/call", params).await;
+    assert_eq!(repeated.result()["resultType"], "input_required");
+    assert!(gateway.idle().await, "nothing was answered");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_ticket_is_good_for_its_holder_its_tool_and_its_time() {
     let gateway = gateway();

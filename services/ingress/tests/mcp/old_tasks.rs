@@ -26,6 +26,7 @@ async fn the_capability_and_the_tools_that_take_tasks_are_announced() {
         json!({}),
         "no promise of changes"
     );
+    assert!(result.get("tools").is_none(), "{result}");
     let older = gateway
         .post(&[], body("2025-06-18").to_string())
         .await
@@ -112,4 +113,26 @@ async fn the_tool_decides_whether_a_task_is_possible_and_needed() {
     let unknown = json!({ "taskId": "x" });
     assert_eq!(old(&gateway, "tasks/get", unknown).await.error().0, -32602);
     assert!(gateway.idle().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_greeting_or_list_is_an_error_and_nothing_else() {
+    let gateway = gateway();
+    let list = json!({ "cursor": "not one of ours" });
+    let refused = [
+        old(&gateway, "initialize", json!({ "protocolVersion": 5 })).await,
+        old(&gateway, "tools/list", list).await,
+    ];
+    for answer in refused {
+        answer.error();
+        assert!(answer.json().get("result").is_none(), "{answer:?}");
+    }
+    let hello = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {} });
+    let headers = [
+        ("mcp-protocol-version", OLD),
+        ("origin", "http://evil.example"),
+    ];
+    let refused = gateway.post(&headers, hello.to_string()).await;
+    assert!(refused.status.is_client_error());
+    refused.error();
 }

@@ -33,6 +33,9 @@ async fn numbers_tell_of_calls_requests_queues_and_refusals() {
     rig.send("", "GET", "/tools", &[], Body::empty()).await;
     rig.send("", "GET", "/../../etc/passwd", &[], Body::empty())
         .await;
+    for made_up in ["XYZZY", "QUUX"] {
+        rig.send("", made_up, "/tools", &[], Body::empty()).await;
+    }
     let scraped = rig
         .send("", "GET", "/metrics", &[], Body::empty())
         .await
@@ -44,6 +47,7 @@ async fn numbers_tell_of_calls_requests_queues_and_refusals() {
         r#"waybill_http_requests_total{route="/mcp/status/{id}",method="GET",status="200"} 1"#,
         r#"waybill_http_requests_total{route="none",method="GET",status="404"} 1"#,
         r#"waybill_http_requests_total{route="/tools",method="GET",status="401"} 1"#,
+        r#"waybill_http_requests_total{route="/tools",method="OTHER",status="405"} 2"#,
         r#"waybill_queue_depth{subscription="worker",state="ready"} 1"#,
         "waybill_auth_refused_total 1",
     ] {
