@@ -369,8 +369,8 @@ impl Calls {
 
     async fn accept(&self, new: NewCall) -> Result<(Call, Option<Key>), Error> {
         let now = self.clock.now();
-        let deadline = now + span(new.deadline);
-        let expires_at = deadline + span(new.retention);
+        let deadline = later(now, new.deadline);
+        let expires_at = later(deadline, new.retention);
         let arguments = self
             .store(
                 &new.tenant,
@@ -476,8 +476,11 @@ fn json(value: &impl Serialize) -> Bytes {
     Bytes::from(serde_json::to_vec(value).expect("records have string keys only"))
 }
 
-fn span(duration: Duration) -> TimeDelta {
-    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+/// At most the last moment that there is.
+fn later(from: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
+    let span = TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
+    from.checked_add_signed(span)
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 fn stamp<'a>(

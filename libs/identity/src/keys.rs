@@ -26,6 +26,8 @@ const FRESH: Duration = Duration::from_secs(1);
 const REMEMBERED: usize = 1_024;
 /// Conflicts that one change of a key may meet.
 const MAX_CONFLICTS: usize = 8;
+/// A key for longer is one without an end.
+const MAX_LIFETIME: Duration = Duration::from_hours(100 * 366 * 24);
 const PARTITION: &str = "keys/all";
 
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +42,8 @@ pub enum Error {
     Name,
     #[error("a key needs at least one scope")]
     NoScope,
+    #[error("a lifetime is at most a hundred years: {} s", MAX_LIFETIME.as_secs())]
+    Lifetime,
     #[error("cannot reach the ledger")]
     Port(#[from] waybill_messaging::Error),
     #[error("the stored record of a key cannot be read")]
@@ -151,7 +155,7 @@ impl Keys {
             tenant,
             scopes,
             created_at: now,
-            expires_at: lifetime.map(|l| now + TimeDelta::from_std(l).unwrap_or(TimeDelta::MAX)),
+            expires_at: lifetime.map(|l| end(now, l)).transpose()?,
             revoked_at: None,
         };
         let listed = key
@@ -358,4 +362,13 @@ impl Keys {
             seen: Vec::new(),
         })
     }
+}
+
+/// When a key of this lifetime ends.
+fn end(now: DateTime<Utc>, lifetime: Duration) -> Result<DateTime<Utc>, Error> {
+    let span = Some(lifetime)
+        .filter(|lifetime| *lifetime <= MAX_LIFETIME)
+        .and_then(|lifetime| TimeDelta::from_std(lifetime).ok());
+    span.and_then(|span| now.checked_add_signed(span))
+        .ok_or(Error::Lifetime)
 }

@@ -30,7 +30,7 @@ use waybill_toolkit_code::CodeToolkit;
 use waybill_toolkit_files::FilesToolkit;
 use waybill_toolkit_upstream::{McpConfig, Options, Supervisor};
 
-use crate::{config::Config, doctor, files};
+use crate::{address, config::Config, doctor, files};
 
 /// Every subscription of this process.
 pub(crate) const TOPOLOGY: &[Subscription] = &[ToolExecutor::SUBSCRIPTION, AuditSink::SUBSCRIPTION];
@@ -311,8 +311,10 @@ fn mcp_settings(config: &Config, state_key: Vec<u8>) -> McpSettings {
         .origins
         .extend(config.http.allowed_origins.iter().cloned());
     if !config.listen.ip().is_loopback() && !config.listen.ip().is_unspecified() {
-        settings.hosts.push(config.listen.ip().to_string());
+        settings.hosts.push(address::host(config.listen.ip()));
     }
+    let public = config.public_url.as_deref();
+    settings.hosts.extend(public.and_then(address::host_of));
     settings.public_url.clone_from(&config.public_url);
     settings.body_bytes = config.http.max_body_bytes;
     settings.wait = Duration::from_secs(config.calls.inline_wait_s).min(settings.max_wait);

@@ -2,6 +2,7 @@
 //! that reads the environment.
 
 use std::{
+    fmt::Display,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -12,7 +13,10 @@ use clap::Args;
 use serde::Deserialize;
 use waybill_ingress::RateLimit;
 
+use crate::address::host_of;
+
 const FILE: &str = "waybill.toml";
+const DAY_S: u64 = 24 * 3_600;
 
 /// What `waybill up` can be told on the command line and in the environment.
 #[derive(Args, Clone, Debug, Default)]
@@ -109,6 +113,17 @@ impl Default for Http {
 }
 
 impl Http {
+    fn check(&self) -> Result<()> {
+        within(
+            "http.max-body-bytes",
+            self.max_body_bytes,
+            1_024,
+            1024 * 1024 * 1024,
+        )?;
+        within("http.rate-per-second", self.rate_per_second, 0.001, 1e9)?;
+        within("http.burst", self.burst, 1, u32::MAX)
+    }
+
     pub(crate) fn rate(&self) -> RateLimit {
         RateLimit {
             per_second: self.rate_per_second,
@@ -143,6 +158,23 @@ impl Default for Calls {
     }
 }
 
+impl Calls {
+    fn check(&self) -> Result<()> {
+        within("calls.inline-wait-s", self.inline_wait_s, 0, 28)?;
+        within("calls.task-wait-s", self.task_wait_s, 0.0, 28.0)?;
+        within("calls.deadline-s", self.deadline_s, 1, DAY_S)?;
+        within("calls.retention-s", self.retention_s, 1, 10 * 365 * DAY_S)
+    }
+}
+
+/// What is no number is not within anything.
+fn within<T: PartialOrd + Display>(key: &str, value: T, least: T, most: T) -> Result<()> {
+    if (&least..=&most).contains(&&value) {
+        return Ok(());
+    }
+    bail!("{key} = {value} is out of range: it takes {least} to {most}")
+}
+
 /// Everything `waybill up` needs to know.
 #[expect(
     clippy::struct_field_names,
@@ -160,15 +192,16 @@ pub(crate) struct Config {
     pub(crate) http: Http,
     pub(crate) calls: Calls,
     pub(crate) conformance: bool,
+    /// The files that all this was read from. There may be credentials in them.
+    pub(crate) sources: Vec<PathBuf>,
 }
 
 impl Config {
     pub(crate) fn load(args: UpArgs) -> Result<Self> {
-        let file = match &args.config {
-            Some(path) => read(path)?,
-            None if Path::new(FILE).exists() => read(Path::new(FILE))?,
-            None => File::default(),
-        };
+        let default = || Some(PathBuf::from(FILE)).filter(|path| path.exists());
+        let path = args.config.clone().or_else(default);
+        let file = path.as_deref().map_or_else(|| Ok(File::default()), read)?;
+        file.http.check().and_then(|()| file.calls.check())?;
         let mut roots = args
             .roots
             .iter()
@@ -185,11 +218,21 @@ impl Config {
             });
         }
         let default = SocketAddr::from(([127, 0, 0, 1], 8080));
+        let mcp_config = args.mcp_config.or(file.mcp_config);
+        let public_url = args.public_url.or(file.public_url);
+        if let Some(url) = public_url.as_deref().filter(|url| host_of(url).is_none()) {
+            bail!("public-url takes a URL such as https://gateway.example.com, not {url:?}");
+        }
+        let sources = path
+            .into_iter()
+            .chain(dotenv_file())
+            .chain(mcp_config.clone());
         Ok(Self {
+            sources: sources.collect(),
             data_dir: data_dir(args.data_dir.or(file.data_dir)),
             listen: args.listen.or(file.listen).unwrap_or(default),
-            mcp_config: args.mcp_config.or(file.mcp_config),
-            public_url: args.public_url.or(file.public_url),
+            mcp_config,
+            public_url,
             roots,
             log: args
                 .log
@@ -214,10 +257,8 @@ pub(crate) fn data_dir(told: Option<PathBuf>) -> PathBuf {
 /// Reads `.env` of this folder or one above into the environment; refuses `WAYBILL_*` names that
 /// nothing reads.
 pub(crate) fn load_dotenv() -> Result<()> {
-    match dotenvy::dotenv() {
-        Ok(_) => {}
-        Err(error) if error.not_found() => {}
-        Err(error) => return Err(error).context("cannot read .env"),
+    if let Some(path) = dotenv_file() {
+        dotenvy::from_path(&path).with_context(|| format!("cannot read {}", path.display()))?;
     }
     let command = <crate::commands::Cli as clap::CommandFactory>::command();
     let known = known_variables(&command);
@@ -229,6 +270,13 @@ pub(crate) fn load_dotenv() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The `.env` that counts here.
+fn dotenv_file() -> Option<PathBuf> {
+    let here = std::env::current_dir().ok()?;
+    let mut files = here.ancestors().map(|folder| folder.join(".env"));
+    files.find(|path| path.is_file())
 }
 
 /// One variable of the environment, for `mcp.json`'s `${NAME}` and the base of child processes.
@@ -297,6 +345,35 @@ mod tests {
         let error = read(&path).unwrap_err().to_string();
         assert!(error.contains("did you mean max-body-bytes?"), "{error}");
         assert!(error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn a_number_out_of_range_is_named_with_its_range() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("waybill.toml");
+        for (table, line, range) in [
+            ("calls", "task-wait-s = nan", "0 to 28"),
+            ("calls", "task-wait-s = -0.5", "0 to 28"),
+            (
+                "calls",
+                "retention-s = 9223372036854775807",
+                "1 to 315360000",
+            ),
+            ("calls", "deadline-s = 0", "1 to 86400"),
+            ("http", "rate-per-second = inf", "0.001 to 1000000000"),
+        ] {
+            std::fs::write(&path, format!("[{table}]\n{line}\n")).unwrap();
+            let args = UpArgs {
+                config: Some(path.clone()),
+                ..UpArgs::default()
+            };
+            let error = Config::load(args).unwrap_err().to_string();
+            let key = format!("{table}.{}", line.split(' ').next().unwrap());
+            assert!(
+                error.contains(&key) && error.contains(range),
+                "{line}: {error}"
+            );
+        }
     }
 
     #[test]

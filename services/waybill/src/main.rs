@@ -1,5 +1,6 @@
 //! The `waybill` command: every service in one process, and the operator's tools.
 
+mod address;
 mod commands;
 mod compose;
 mod config;

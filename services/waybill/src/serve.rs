@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use tokio::net::TcpListener;
 
 use crate::{
+    address,
     compose::{Local, Role},
     config::{Config, LogFormat},
     files, shutdown,
@@ -29,14 +30,15 @@ pub(crate) fn up(config: &Config) -> Result<ExitCode> {
 
 async fn serve(config: &Config) -> Result<ExitCode> {
     let began = Instant::now();
-    let local = Local::open(config, Role::Serve).await?;
+    // Before anything is made or run: a process that cannot listen must not work on calls either.
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}; is the port taken?", config.listen))?;
-    let address = listener
+    let bound = listener
         .local_addr()
         .context("the listener has no address")?;
-    let url = format!("http://{address}");
+    let local = Local::open(config, Role::Serve).await?;
+    let url = format!("http://{}", address::reachable(bound));
     files::write_private(&files::url_file(&config.data_dir), &format!("{url}\n"))?;
     greet(config, &local, &url, began)?;
 
@@ -68,37 +70,37 @@ async fn serve(config: &Config) -> Result<ExitCode> {
 
 /// What somebody needs who has just started it.
 fn greet(config: &Config, local: &Local, url: &str, began: Instant) -> Result<()> {
+    let took = began.elapsed().as_millis();
     let key_file = files::key_file(&config.data_dir);
+    let key_file = std::path::absolute(&key_file).unwrap_or(key_file);
+    let (key_file, data) = (key_file.display(), config.data_dir.display());
+    let url = config.public_url.as_deref().unwrap_or(url);
+    let url = url.trim_end_matches('/');
+    // The secret once, when it was made; later the place where it is.
+    let (key, made, hint) = if local.first_start {
+        (
+            local.key.as_str(),
+            " (made now; keep it private)",
+            String::new(),
+        )
+    } else {
+        let hint = format!(", with the line of {key_file} for WAYBILL_KEY");
+        ("WAYBILL_KEY", "", hint)
+    };
     let client = serde_json::json!({
         "mcpServers": { "waybill": {
             "type": "http",
             "url": format!("{url}/mcp"),
-            "headers": { "Authorization": format!("Bearer {}", shown(local)) },
+            "headers": { "Authorization": format!("Bearer {key}") },
         } }
     });
-    let made = if local.first_start {
-        " (made now; keep it private)"
-    } else {
-        ""
-    };
+    let client = serde_json::to_string_pretty(&client).context("plain JSON")?;
     let text = format!(
-        "waybill is ready after {} ms\n\n  MCP     {url}/mcp\n  status  {url}/mcp/status/ID\n  key     {}{made}\n  data    {}\n\nFor an MCP client:\n\n{}\n",
-        began.elapsed().as_millis(),
-        key_file.display(),
-        config.data_dir.display(),
-        serde_json::to_string_pretty(&client).context("plain JSON")?,
+        "waybill is ready after {took} ms\n\n  MCP     {url}/mcp\n  status  {url}/mcp/status/ID\n  \
+         key     {key_file}{made}\n  data    {data}\n\nFor an MCP client (mcp.json){hint}:\n\n{client}\n"
     );
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
         .context("cannot write to stdout")
-}
-
-/// The secret once, when it was made; later the place where it is.
-fn shown(local: &Local) -> &str {
-    if local.first_start {
-        &local.key
-    } else {
-        "THE KEY IN THE KEY FILE"
-    }
 }

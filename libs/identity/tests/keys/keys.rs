@@ -168,3 +168,20 @@ async fn keys_are_listed_by_tenant_and_bad_ones_are_not_made() {
         .unwrap();
     assert!(absent.is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lifetime_that_no_calendar_holds_is_refused() {
+    let rig = rig();
+    let create = async |lifetime| {
+        let scopes = BTreeSet::from([Scope::ToolsCall]);
+        let created = rig
+            .keys
+            .create("operator", tenant(), "laptop", scopes, Some(lifetime));
+        created.await.map(|new| new.key.expires_at)
+    };
+    assert!(create(Duration::from_hours(24)).await.unwrap().is_some());
+    for lifetime in [Duration::MAX, Duration::from_secs(300_000_000_000)] {
+        let refused = create(lifetime).await;
+        assert!(matches!(refused, Err(Error::Lifetime)), "{refused:?}");
+    }
+}

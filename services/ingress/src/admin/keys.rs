@@ -27,7 +27,7 @@ pub(crate) struct Create {
     tenant: Option<String>,
     #[serde(default = "only_calls")]
     scopes: BTreeSet<Scope>,
-    /// Seconds that it is valid; for ever when it is left out.
+    /// Seconds that it is valid, at most a hundred years; for ever when it is left out.
     lifetime_s: Option<u64>,
 }
 
@@ -138,7 +138,7 @@ impl From<Error> for Problem {
             Error::TenantExists(_) => {
                 Self::new(StatusCode::CONFLICT, "tenant_exists", error.to_string())
             }
-            Error::Name | Error::NoScope => Self::bad_request(error.to_string()),
+            Error::Name | Error::NoScope | Error::Lifetime => Self::bad_request(error.to_string()),
             Error::Port(error) => error.into(),
             Error::Corrupt(_) => Self::internal(&error),
         }

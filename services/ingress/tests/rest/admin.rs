@@ -39,6 +39,11 @@ async fn keys_are_made_listed_and_revoked() {
         (json!({ "name": "x", "scopes": [] }), "bad_request"),
         (json!({ "name": "x", "scopes": ["root"] }), "bad_request"),
         (json!({ "nam": "x" }), "bad_request"),
+        (json!({ "name": "x", "lifetimeS": u64::MAX }), "bad_request"),
+        (
+            json!({ "name": "x", "lifetimeS": 300_000_000_000_u64 }),
+            "bad_request",
+        ),
     ] {
         assert_eq!(rig.admin("POST", "/admin/keys", body).await.code(), code);
     }

@@ -1,6 +1,6 @@
 //! Starting: the first time, the second time, and where it must refuse.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, process::Output};
+use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, process::Output};
 
 use crate::gateway::{Gateway, command, free_address};
 
@@ -31,6 +31,19 @@ async fn two_processes_cannot_share_a_data_directory() {
     let _first = Gateway::start(&data_dir).await;
     let second = command(&data_dir, free_address()).output().unwrap();
     refused(&second, "in use by another waybill process");
+}
+
+/// What is announced is an address that a client can connect to, and whose `Host` is answered.
+#[tokio::test]
+async fn a_gateway_on_every_address_announces_one_that_answers() {
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = directory.path().join("data");
+    let loopback = free_address();
+    let everywhere = SocketAddr::from(([0, 0, 0, 0], loopback.port()));
+    let gateway = Gateway::run(&data_dir, loopback, command(&data_dir, everywhere)).await;
+    let announced = fs::read_to_string(data_dir.join("url")).unwrap();
+    assert_eq!(announced.trim(), gateway.url(""));
+    assert!(gateway.json("/calls").await["calls"].is_array());
 }
 
 #[test]
@@ -67,10 +80,13 @@ async fn a_taken_port_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = taken.local_addr().unwrap();
-    let output = command(&directory.path().join("data"), address)
-        .output()
-        .unwrap();
+    let data_dir = directory.path().join("data");
+    let output = command(&data_dir, address).output().unwrap();
     refused(&output, &format!("cannot listen on {address}"));
+    assert!(
+        !data_dir.exists(),
+        "nothing was made, and no worker started"
+    );
 }
 
 #[test]
