@@ -2,6 +2,7 @@
 
 mod conventions;
 mod definitions;
+mod hidden;
 mod job;
 mod kind;
 mod language;
@@ -16,7 +17,7 @@ mod structure;
 mod symbols;
 mod walk;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use waybill_toolkit::{Tool, Toolkit, typed};
 
@@ -37,7 +38,14 @@ pub(crate) struct Shared {
 impl CodeToolkit {
     /// Opens the roots. The first one is searched when a call names none.
     pub fn open(roots: &[Root]) -> Result<Self, Error> {
-        let roots = Roots::open(roots)?;
+        Self::open_without(roots, &[])
+    }
+
+    /// The same without these files and folders, wherever in a root they lie and by whatever link
+    /// they are reached: the gateway's own data and configuration. They must exist; they are known
+    /// by device and inode.
+    pub fn open_without(roots: &[Root], hidden: &[PathBuf]) -> Result<Self, Error> {
+        let roots = Roots::open(roots, hidden)?;
         Ok(Self(Arc::new(Shared {
             roots,
             grammars: Grammars::default(),

@@ -14,6 +14,7 @@ use cap_std::{
 use waybill_toolkit::ToolError;
 
 use crate::{
+    hidden::{Hidden, Ids},
     language::supported,
     limits::{BINARY_PROBE_BYTES, LINE_BYTES, PARSE_TIME, PATH_BYTES},
 };
@@ -49,6 +50,7 @@ pub(crate) struct Roots(Vec<Arc<OpenRoot>>);
 pub(crate) struct OpenRoot {
     pub(crate) name: String,
     pub(crate) dir: Dir,
+    hidden: Arc<Hidden>,
 }
 
 /// Why a file gave nothing.
@@ -58,6 +60,8 @@ pub(crate) enum Unread {
     Missing,
     #[error("leads outside the root")]
     Outside,
+    #[error("is the gateway's own data or configuration: it is not served")]
+    Hidden,
     #[error("is a folder")]
     Folder,
     #[error("is not a folder")]
@@ -90,7 +94,13 @@ impl From<io::Error> for Unread {
 }
 
 impl Roots {
-    pub(crate) fn open(roots: &[Root]) -> Result<Self, Error> {
+    pub(crate) fn open(roots: &[Root], hidden: &[PathBuf]) -> Result<Self, Error> {
+        let hidden = Hidden::new(hidden).map_err(|(path, source)| Error::Unopened {
+            name: "hidden".to_owned(),
+            path,
+            source,
+        })?;
+        let hidden = Arc::new(hidden);
         let mut opened: Vec<Arc<OpenRoot>> = Vec::with_capacity(roots.len());
         for Root { name, path } in roots {
             if opened.iter().any(|root| root.name == *name) {
@@ -106,6 +116,7 @@ impl Roots {
             opened.push(Arc::new(OpenRoot {
                 name: name.clone(),
                 dir,
+                hidden: Arc::clone(&hidden),
             }));
         }
         if opened.is_empty() {
@@ -133,26 +144,55 @@ impl Roots {
 }
 
 impl OpenRoot {
-    /// Whether the path is a folder.
+    /// Whether the path, which a caller named, is a folder.
     pub(crate) fn is_folder(&self, path: &Path) -> Result<bool, Unread> {
         if path.as_os_str().is_empty() {
-            return Ok(true);
+            return self.check(Path::new(".")).map(|()| true);
         }
+        self.check(path)?;
         Ok(self.dir.metadata(path)?.is_dir())
+    }
+
+    /// Refuses a path that is hidden or lies in what is, or that resolves to such a one.
+    fn check(&self, path: &Path) -> Result<(), Unread> {
+        let hidden = self.hidden.now();
+        if hidden.is_empty() {
+            return Ok(());
+        }
+        let resolved = self.dir.canonicalize(path).unwrap_or_default();
+        let below = |part: &&Path| !part.as_os_str().is_empty();
+        let mut parts = path.ancestors().chain(resolved.ancestors()).filter(below);
+        let is_hidden = parts.any(|part| {
+            let found = self.dir.metadata(part);
+            found.is_ok_and(|found| hidden.hold(&found))
+        });
+        if is_hidden {
+            Err(Unread::Hidden)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What one walk leaves out.
+    pub(crate) fn hidden(&self) -> Ids {
+        self.hidden.now()
     }
 
     /// A regular file's bytes, at most `limit`. Symbolic links are followed inside the root only.
     pub(crate) fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>, Unread> {
-        read_in(&self.dir, path, limit)
+        read_in(&self.dir, path, limit, &self.hidden.now())
     }
 }
 
-pub(crate) fn read_in(dir: &Dir, path: &Path, limit: u64) -> Result<Vec<u8>, Unread> {
+pub(crate) fn read_in(dir: &Dir, path: &Path, limit: u64, hidden: &Ids) -> Result<Vec<u8>, Unread> {
     let mut options = OpenOptions::new();
     // Opening a FIFO would wait for a writer.
     options.read(true).nonblock(true);
     let file = dir.open_with(path, &options)?;
     let metadata = file.metadata()?;
+    if hidden.hold(&metadata) {
+        return Err(Unread::Hidden);
+    }
     if metadata.is_dir() {
         return Err(Unread::Folder);
     }

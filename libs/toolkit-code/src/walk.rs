@@ -13,6 +13,7 @@ use ignore::{
 };
 
 use crate::{
+    hidden::Ids,
     job::{Stop, Watch},
     limits::{ENTRIES, FILES, FOLDER_DEPTH, IGNORE_BYTES},
     root::{OpenRoot, Unread, read_in},
@@ -51,6 +52,7 @@ pub(crate) fn list(
 ) -> Result<Listing, WalkError> {
     let mut listing = Listing::default();
     let mut open = descend(root, start)?;
+    let hidden = root.hidden();
     let mut seen = 0;
     if let Some(last) = open.last_mut() {
         last.entries = entries(&last.dir)?;
@@ -74,7 +76,7 @@ pub(crate) fn list(
             continue;
         }
         if is_dir {
-            enter(&mut open, &mut listing, &name, path);
+            enter(&mut open, &mut listing, &name, path, &hidden);
         } else if wanted(&path) {
             if listing.files.len() == FILES {
                 return Ok(listing.cut_by(&format!("only the first {FILES} files were looked at")));
@@ -119,7 +121,13 @@ fn descend(root: &OpenRoot, start: &Path) -> Result<Vec<Folder>, WalkError> {
     Ok(open)
 }
 
-fn enter(open: &mut Vec<Folder>, listing: &mut Listing, name: &OsString, path: PathBuf) {
+fn enter(
+    open: &mut Vec<Folder>,
+    listing: &mut Listing,
+    name: &OsString,
+    path: PathBuf,
+    hidden: &Ids,
+) {
     let Some(parent) = open.last() else { return };
     if open.len() > FOLDER_DEPTH {
         listing.cut = Some(format!("folders deeper than {FOLDER_DEPTH} were left out"));
@@ -131,6 +139,7 @@ fn enter(open: &mut Vec<Folder>, listing: &mut Listing, name: &OsString, path: P
         .open_dir_nofollow(name)
         .and_then(|dir| Ok((entries(&dir)?, dir)));
     match opened {
+        Ok((_, dir)) if dir.dir_metadata().is_ok_and(|found| hidden.hold(&found)) => {}
         Ok((entries, dir)) => open.push(Folder {
             entries,
             ..folder(dir, path)
@@ -187,7 +196,8 @@ fn is_ignored(open: &[Folder], path: &Path, is_dir: bool) -> bool {
 
 /// An ignore file's rules; none when it is absent or cannot be read.
 fn ignore_file(dir: &Dir, name: &str) -> Gitignore {
-    let Ok(bytes) = read_in(dir, Path::new(name), IGNORE_BYTES) else {
+    // A hidden file may say what is ignored: its words are not shown.
+    let Ok(bytes) = read_in(dir, Path::new(name), IGNORE_BYTES, &Ids::default()) else {
         return Gitignore::empty();
     };
     let mut builder = GitignoreBuilder::new("");

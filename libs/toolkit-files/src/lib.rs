@@ -2,6 +2,7 @@
 
 mod entry;
 mod globs;
+mod hidden;
 mod ignores;
 mod job;
 mod place;
@@ -11,11 +12,11 @@ mod text;
 mod tools;
 mod walk;
 
-use std::{os::unix::fs::MetadataExt as _, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use waybill_toolkit::{Tool, Toolkit, typed};
 
-use crate::roots::Roots;
+use crate::{hidden::Hidden, roots::Roots};
 
 /// A directory that tools may read, and the name that callers know it by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,20 +66,17 @@ impl FilesToolkit {
         Self::open_without(roots, &[])
     }
 
-    /// The same without these directories, wherever in a root they lie and by whatever link they
-    /// are reached: the gateway's own data. They must exist; they are known by device and inode.
+    /// The same without these files and directories, wherever in a root they lie and by whatever
+    /// link they are reached: the gateway's own data and configuration. They must exist; they are
+    /// known by device and inode. Their names are still listed.
     pub fn open_without(roots: &[Root], hidden: &[PathBuf]) -> Result<Self, Error> {
-        let identify = |path: &PathBuf| match std::fs::metadata(path) {
-            Ok(found) => Ok((found.dev(), found.ino())),
-            Err(source) => Err(Error::Open {
-                name: "hidden".to_owned(),
-                path: path.clone(),
-                source,
-            }),
-        };
-        let hidden = hidden.iter().map(identify).collect::<Result<Vec<_>, _>>()?;
+        let hidden = Hidden::new(hidden).map_err(|(path, source)| Error::Open {
+            name: "hidden".to_owned(),
+            path,
+            source,
+        })?;
         Ok(Self {
-            roots: Arc::new(Roots::open(roots, &hidden)?),
+            roots: Arc::new(Roots::open(roots, &Arc::new(hidden))?),
         })
     }
 }

@@ -63,6 +63,8 @@ impl Place {
             Ok((file, metadata))
         })?;
         match Kind::from(metadata.file_type()) {
+            // The path may have come to mean another file since it was looked at.
+            Kind::File if self.root.hidden.now().hold(&metadata) => Err(self.is_hidden()),
             Kind::File => Ok((file, metadata)),
             kind => Err(self.not_a_file(kind)),
         }
@@ -88,9 +90,7 @@ impl Place {
         let mut path = self.path.clone();
         for _ in 0..MAX_ABSOLUTE_LINKS {
             if self.root.hides(here(&path)) {
-                let shown = self.shown();
-                let message = format!("{shown:?} is the gateway's own data: it is not served");
-                return Err(ToolError::Invalid(message));
+                return Err(self.is_hidden());
             }
             match open(&self.root.dir, here(&path)) {
                 Ok(opened) => return Ok(opened),
@@ -117,6 +117,13 @@ impl Place {
             }
         }
         None
+    }
+
+    fn is_hidden(&self) -> ToolError {
+        let shown = self.shown();
+        ToolError::Invalid(format!(
+            "{shown:?} is the gateway's own data or configuration: it is not served"
+        ))
     }
 
     fn not_a_file(&self, kind: Kind) -> ToolError {

@@ -6,14 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use cap_fs_ext::MetadataExt;
-use cap_std::{
-    ambient_authority,
-    fs::{Dir, Metadata},
-};
+use cap_std::{ambient_authority, fs::Dir};
 use waybill_toolkit::ToolError;
 
-use crate::{Error, Root, entry::shown, place::Place};
+use crate::{Error, Root, entry::shown, hidden::Hidden, place::Place};
 
 /// Longest path that is looked at, in bytes (`PATH_MAX` on Linux).
 const MAX_PATH_BYTES: usize = 4096;
@@ -28,12 +24,11 @@ pub(crate) struct OpenRoot {
     configured: PathBuf,
     /// The only way to its files.
     pub(crate) dir: Dir,
-    /// Directories that are not served although they lie in a root, by device and inode.
-    hidden: Vec<(u64, u64)>,
+    pub(crate) hidden: Arc<Hidden>,
 }
 
 impl OpenRoot {
-    fn open(root: &Root, hidden: &[(u64, u64)]) -> Result<Self, Error> {
+    fn open(root: &Root, hidden: &Arc<Hidden>) -> Result<Self, Error> {
         let failed = |source: io::Error| Error::Open {
             name: root.name.clone(),
             path: root.path.clone(),
@@ -47,27 +42,23 @@ impl OpenRoot {
             path,
             configured: normal(&configured),
             dir,
-            hidden: hidden.to_vec(),
+            hidden: Arc::clone(hidden),
         })
     }
 
-    /// Whether the path, or what it resolves to, is a hidden directory or lies in one.
+    /// Whether the path, or what it resolves to, is hidden or lies in what is.
     pub(crate) fn hides(&self, path: &Path) -> bool {
-        if self.hidden.is_empty() {
+        let hidden = self.hidden.now();
+        if hidden.is_empty() {
             return false;
         }
         let resolved = self.dir.canonicalize(path).unwrap_or_default();
         let below = |part: &&Path| !part.as_os_str().is_empty();
         let mut parts = path.ancestors().chain(resolved.ancestors()).filter(below);
         parts.any(|part| {
-            self.dir
-                .metadata(part)
-                .is_ok_and(|found| self.is_hidden(&found))
+            let found = self.dir.metadata(part);
+            found.is_ok_and(|found| hidden.hold(&found))
         })
-    }
-
-    pub(crate) fn is_hidden(&self, directory: &Metadata) -> bool {
-        self.hidden.contains(&(directory.dev(), directory.ino()))
     }
 
     /// The part of an absolute path below this root.
@@ -84,7 +75,7 @@ impl OpenRoot {
 pub(crate) struct Roots(Vec<Arc<OpenRoot>>);
 
 impl Roots {
-    pub(crate) fn open(roots: &[Root], hidden: &[(u64, u64)]) -> Result<Self, Error> {
+    pub(crate) fn open(roots: &[Root], hidden: &Arc<Hidden>) -> Result<Self, Error> {
         if roots.is_empty() {
             return Err(Error::NoRoots);
         }

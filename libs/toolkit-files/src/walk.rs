@@ -15,10 +15,10 @@ use waybill_toolkit::ToolError;
 
 use crate::{
     entry::Kind,
+    hidden::Ids,
     ignores::Ignores,
     job::Job,
     place::{Place, open_entry},
-    roots::OpenRoot,
 };
 
 /// Names that are read of one directory.
@@ -130,6 +130,7 @@ fn kind(entry: &DirEntry) -> Kind {
 
 /// One thing that a walk came by.
 pub(crate) struct Visit {
+    hidden: Arc<Ids>,
     dir: Arc<Dir>,
     name: OsString,
     /// Relative to the root.
@@ -138,9 +139,13 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
-    /// Opens it if it still is a regular file.
+    /// Opens it if it still is a regular file, and a served one.
     pub(crate) fn open(&self) -> io::Result<(File, Metadata)> {
-        open_entry(&self.dir, Path::new(&self.name))
+        let (file, metadata) = open_entry(&self.dir, Path::new(&self.name))?;
+        if self.hidden.hold(&metadata) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        Ok((file, metadata))
     }
 
     /// Of itself, if it is a symlink.
@@ -152,7 +157,7 @@ impl Visit {
 /// Depth first, in the order of the names, each directory before what is in it.
 pub(crate) struct Walk<'a> {
     job: &'a Job,
-    root: Arc<OpenRoot>,
+    hidden: Arc<Ids>,
     ignored: Ignored,
     open: Vec<Level>,
     seen: u64,
@@ -178,7 +183,7 @@ impl<'a> Walk<'a> {
         };
         let mut walk = Self {
             job,
-            root: place.root.clone(),
+            hidden: Arc::new(place.root.hidden.now()),
             ignored,
             open: Vec::new(),
             seen: 0,
@@ -210,6 +215,7 @@ impl<'a> Walk<'a> {
             }
             self.seen += 1;
             let visit = Visit {
+                hidden: self.hidden.clone(),
                 dir: level.dir.clone(),
                 path: level.path.join(&name),
                 name,
@@ -234,7 +240,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         };
         let metadata = dir.dir_metadata();
-        if metadata.is_ok_and(|found| self.root.is_hidden(&found)) {
+        if metadata.is_ok_and(|found| self.hidden.hold(&found)) {
             return Ok(());
         }
         self.enter(dir, visit.path.clone(), ignores)

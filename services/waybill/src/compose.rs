@@ -36,6 +36,7 @@ use crate::{address, config::Config, doctor, files};
 pub(crate) const TOPOLOGY: &[Subscription] = &[ToolExecutor::SUBSCRIPTION, AuditSink::SUBSCRIPTION];
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+const MASTER_KEY: &str = "master-key";
 /// What a spawned upstream server inherits.
 const INHERITED: &[&str] = &["PATH", "HOME", "LANG", "TMPDIR"];
 
@@ -205,7 +206,7 @@ fn open_store(config: &Config, clock: &Clock) -> Result<SqliteBackend> {
 }
 
 fn open_keyring(data_dir: &Path) -> Result<LocalKeyRing> {
-    let path = data_dir.join("master-key");
+    let path = data_dir.join(MASTER_KEY);
     LocalKeyRing::open(&path).with_context(|| format!("cannot use {}", path.display()))
 }
 
@@ -245,6 +246,14 @@ fn register(
         anyhow::bail!("this waybill was built without the conformance fixtures");
     }
     let _ = changes;
+    // Whoever may call a tool must not learn the operator's credentials by it.
+    let mut hidden = vec![
+        config.data_dir.clone(),
+        files::key_file(&config.data_dir),
+        config.data_dir.join(MASTER_KEY),
+    ];
+    let sources = config.sources.iter().filter(|path| path.exists());
+    hidden.extend(sources.cloned());
     let roots = config.roots.iter();
     let files = roots
         .clone()
@@ -256,9 +265,12 @@ fn register(
     let toolkits: [Box<dyn Toolkit>; 2] = [
         Box::new(FilesToolkit::open_without(
             &files.collect::<Vec<_>>(),
-            std::slice::from_ref(&config.data_dir),
+            &hidden,
         )?),
-        Box::new(CodeToolkit::open(&code.collect::<Vec<_>>())?),
+        Box::new(CodeToolkit::open_without(
+            &code.collect::<Vec<_>>(),
+            &hidden,
+        )?),
     ];
     for toolkit in &toolkits {
         registry.set(&**toolkit)?;

@@ -70,7 +70,14 @@ pub(crate) async fn call_in(
     arguments: Value,
     cx: &ToolContext,
 ) -> Result<Answer, ToolError> {
-    let tool = tool_in(root, tool);
+    answer_of(&*tool_in(root, tool), arguments, cx).await
+}
+
+pub(crate) async fn answer_of(
+    tool: &dyn Tool,
+    arguments: Value,
+    cx: &ToolContext,
+) -> Result<Answer, ToolError> {
     let Value::Object(arguments) = arguments else {
         panic!("arguments are an object")
     };

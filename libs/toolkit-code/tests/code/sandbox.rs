@@ -3,9 +3,10 @@ use std::os::unix::fs::symlink;
 use rustix::fs::{CWD, FileType, Mode};
 use serde_json::json;
 use tempfile::TempDir;
+use waybill_toolkit::Toolkit;
 use waybill_toolkit_code::{CodeToolkit, Error, Root};
 
-use crate::project::Project;
+use crate::project::{Project, answer_of, context};
 
 #[tokio::test]
 async fn nothing_outside_the_root_is_read() {
@@ -145,4 +146,56 @@ fn unusable_roots_are_refused() {
     assert!(matches!(twice, Err(Error::DuplicateRoot(name)) if name == "a"));
     let gone = CodeToolkit::open(&[root("a", "gone")]);
     assert!(matches!(gone, Err(Error::Unopened { name, .. }) if name == "a"));
+}
+
+/// The gateway's own data and configuration, were they source files.
+#[tokio::test]
+async fn what_is_hidden_is_seen_by_no_tool() {
+    let project = Project::new(&[
+        ("data/key.rs", "fn secret() {}"),
+        ("settings.rs", "fn secret() {}"),
+        ("src/a.rs", "fn a() {}"),
+    ]);
+    let at = |path: &str| project.path().join(path);
+    symlink("data", at("folder")).unwrap();
+    symlink("settings.rs", at("soft.rs")).unwrap();
+    std::fs::hard_link(at("settings.rs"), at("hard.rs")).unwrap();
+    let root = Root {
+        name: "main".into(),
+        path: project.path().to_owned(),
+    };
+    let hidden = [at("data"), at("settings.rs")];
+    let toolkit = CodeToolkit::open_without(std::slice::from_ref(&root), &hidden).unwrap();
+    let open = CodeToolkit::open(&[root]).unwrap();
+    let paths = [
+        "",
+        "data",
+        "data/key.rs",
+        "folder",
+        "folder/key.rs",
+        "settings.rs",
+        "soft.rs",
+        "hard.rs",
+    ];
+    for path in paths {
+        for (tool, arguments) in [
+            ("code_outline", json!({ "path": path })),
+            ("code_symbols", json!({ "query": "secret", "path": path })),
+            ("code_references", json!({ "name": "secret", "path": path })),
+        ] {
+            let told = async |toolkit: &CodeToolkit| {
+                let mut tools = toolkit.tools().into_iter();
+                let tool = tools.find(|found| found.spec().name == tool).unwrap();
+                match answer_of(&*tool, arguments.clone(), &context().0).await {
+                    Ok(answer) => answer.text,
+                    Err(error) => error.to_string(),
+                }
+            };
+            let text = told(&toolkit).await;
+            assert!(!text.contains("fn secret"), "{tool} {path}: {text}");
+            let text = told(&open).await;
+            let seen = text.contains("fn secret") || path.starts_with("folder");
+            assert!(seen, "the test can fail: {tool} {path}: {text}");
+        }
+    }
 }

@@ -211,7 +211,7 @@ impl<'a> Growing<'a> {
             return Ok(false);
         };
         let metadata = dir.dir_metadata();
-        if metadata.is_ok_and(|found| self.start.root.is_hidden(&found)) {
+        if metadata.is_ok_and(|found| self.start.root.hidden.now().hold(&found)) {
             return Ok(false);
         }
         let ignores = match self.bounds.ignored {

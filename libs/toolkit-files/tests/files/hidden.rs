@@ -1,4 +1,4 @@
-//! A directory in a root that is not served: the gateway's own data.
+//! What is not served although it lies in a root: the gateway's own data and configuration.
 
 use std::{fs, os::unix::fs::symlink};
 
@@ -59,4 +59,45 @@ async fn a_hidden_directory_is_seen_by_no_tool_and_through_no_link() {
     let open = FilesToolkit::open(&roots).unwrap();
     let answer = call(&open, "files_read", json!({ "path": ".data/key.txt" })).await;
     assert!(format!("{answer:?}").contains(SECRET), "the test can fail");
+}
+
+#[tokio::test]
+async fn a_hidden_file_is_read_by_no_tool_and_through_no_link_also_when_it_was_replaced() {
+    let root = TempDir::new().unwrap();
+    let file = root.path().join(".env");
+    fs::write(&file, SECRET).unwrap();
+    symlink(".env", root.path().join("soft.txt")).unwrap();
+    fs::hard_link(&file, root.path().join("hard.txt")).unwrap();
+    let roots = [Root::new("work", root.path())];
+    let toolkit = FilesToolkit::open_without(&roots, std::slice::from_ref(&file)).unwrap();
+
+    // As editors save: the old one is still there under its other name.
+    let outside = TempDir::new().unwrap();
+    let replaced = outside.path().join("new");
+    fs::write(&replaced, format!("{SECRET} again")).unwrap();
+    for round in ["first", "replaced"] {
+        for path in [".env", "soft.txt", "hard.txt"] {
+            for (tool, arguments) in [
+                ("files_read", json!({ "path": path })),
+                ("files_search", json!({ "pattern": "e", "path": path })),
+            ] {
+                let answer = format!("{:?}", call(&toolkit, tool, arguments).await);
+                assert!(!answer.contains(SECRET), "{round} {tool} {path}: {answer}");
+                assert!(
+                    answer.contains("own data"),
+                    "{round} {tool} {path}: {answer}"
+                );
+            }
+        }
+        let all = json!({ "pattern": ".", "includeIgnored": true });
+        let answer = format!("{:?}", call(&toolkit, "files_search", all).await);
+        assert!(!answer.contains(SECRET), "{round}: {answer}");
+        if replaced.exists() {
+            fs::rename(&replaced, &file).unwrap();
+        }
+    }
+    let open = FilesToolkit::open(&roots).unwrap();
+    let all = json!({ "pattern": ".", "includeIgnored": true });
+    let answer = format!("{:?}", call(&open, "files_search", all).await);
+    assert!(answer.contains(SECRET), "the test can fail: {answer}");
 }
