@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, Uri, header, uri::Authority},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -41,21 +41,20 @@ impl Guard {
         if !probe && !self.hosts.is_empty() && !self.answers(&host.to_lowercase()) {
             return Some("this gateway does not answer to that Host; see http.allowed-hosts");
         }
-        let origin = headers
-            .get(header::ORIGIN)?
-            .to_str()
-            .unwrap_or_default()
-            .to_lowercase();
-        let allowed = self
-            .origins
+        let allowed = self.allows(headers.get(header::ORIGIN)?);
+        (!allowed).then_some("this gateway does not answer that Origin; see http.allowed-origins")
+    }
+
+    pub(crate) fn allows(&self, origin: &HeaderValue) -> bool {
+        let origin = origin.to_str().unwrap_or_default().to_lowercase();
+        self.origins
             .iter()
             .any(|pattern| match pattern.strip_suffix(":*") {
                 Some(scheme_and_host) => origin.strip_prefix(scheme_and_host).is_some_and(|rest| {
                     rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port)
                 }),
                 None => *pattern == origin,
-            });
-        (!allowed).then_some("this gateway does not answer that Origin; see http.allowed-origins")
+            })
     }
 
     fn answers(&self, host: &str) -> bool {

@@ -1,20 +1,14 @@
 //! For load balancers: is the process alive, and should it get requests.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
 use serde_json::{Value, json};
-use tokio::time::timeout;
-use waybill_messaging::{Bus, Key, Subscription};
 
-/// A port that takes longer is as good as away.
-const PATIENCE: Duration = Duration::from_secs(2);
+use crate::vitals::Vitals;
 
 /// Whether the process takes requests. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -34,17 +28,11 @@ impl Readiness {
 #[derive(Clone)]
 struct Probe {
     readiness: Readiness,
-    bus: Bus,
-    /// One queue stands for all: they share their backend.
-    subscription: Option<&'static str>,
+    vitals: Vitals,
 }
 
-pub(crate) fn router(readiness: Readiness, bus: Bus, subscriptions: &[Subscription]) -> Router {
-    let probe = Probe {
-        readiness,
-        bus,
-        subscription: subscriptions.first().map(|first| first.name),
-    };
+pub(crate) fn router(readiness: Readiness, vitals: Vitals) -> Router {
+    let probe = Probe { readiness, vitals };
     Router::new()
         .route(
             "/healthz",
@@ -54,39 +42,9 @@ pub(crate) fn router(readiness: Readiness, bus: Bus, subscriptions: &[Subscripti
 }
 
 async fn ready(State(probe): State<Probe>) -> (StatusCode, Json<Value>) {
-    let mut reasons = Vec::new();
-    if probe.readiness.is_draining() {
-        reasons.push("draining");
-    }
-    let key = Key::new("health", "probe");
-    let ledger = async { probe.bus.ledger.get(&key).await.map(drop) };
-    let queue = async {
-        match probe.subscription {
-            Some(name) => probe.bus.queue.depth(name).await.map(drop),
-            None => Ok(()),
-        }
-    };
-    let (ledger, queue) = tokio::join!(timeout(PATIENCE, ledger), timeout(PATIENCE, queue));
-    for (answer, reason) in [
-        (ledger, "the ledger does not answer"),
-        (queue, "the queue does not answer"),
-    ] {
-        match answer {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    reason,
-                    "not ready"
-                );
-                reasons.push(reason);
-            }
-            Err(_) => {
-                tracing::warn!(reason, "not ready: no answer in time");
-                reasons.push(reason);
-            }
-        }
-    }
+    let draining = probe.readiness.is_draining().then_some("draining");
+    let seen = probe.vitals.look().await;
+    let reasons: Vec<_> = draining.into_iter().chain(seen.troubles.clone()).collect();
     if reasons.is_empty() {
         return (StatusCode::OK, Json(json!({ "status": "ready" })));
     }

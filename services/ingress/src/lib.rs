@@ -3,6 +3,7 @@
 mod admin;
 mod auth;
 mod calls;
+mod cors;
 pub mod desk;
 mod guard;
 mod health;
@@ -14,6 +15,7 @@ pub mod openapi;
 mod problem;
 mod span;
 mod status;
+mod vitals;
 
 use std::sync::Arc;
 
@@ -58,10 +60,10 @@ pub fn router(gateway: Gateway) -> Result<Router, StateKeyTooShort> {
 /// refused authentications are counted by source.
 pub fn metered_router(gateway: Gateway, meter: &Meter) -> Result<Router, StateKeyTooShort> {
     let settings = gateway.mcp.settings.clone();
-    let metrics = metrics::Metrics::new(&gateway.bus, &gateway.subscriptions, meter);
+    let vitals = vitals::Vitals::new(&gateway.bus, &gateway.subscriptions);
+    let metrics = metrics::Metrics::new(vitals.clone(), meter);
     let guard = Arc::new(Guard::new(&settings.hosts, &settings.origins));
-    let (readiness, bus) = (gateway.readiness.clone(), gateway.bus.clone());
-    let health = health::router(readiness, bus, &gateway.subscriptions);
+    let health = health::router(gateway.readiness.clone(), vitals);
     Ok(keyed(gateway, &metrics)?
         .merge(health)
         .merge(metrics::router(metrics.clone()))
@@ -69,6 +71,7 @@ pub fn metered_router(gateway: Gateway, meter: &Meter) -> Result<Router, StateKe
         .fallback(problem::no_such_route)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(DefaultBodyLimit::max(settings.body_bytes))
+        .layer(cors::layer(&guard))
         .layer(middleware::from_fn_with_state(guard, guard::check))
         .layer(middleware::from_fn_with_state(metrics, metrics::count))
         .layer(middleware::from_fn(span::enter)))

@@ -16,9 +16,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use tokio::time::Instant;
-use waybill_messaging::{Bus, Subscription};
 
-use crate::meter::Meter;
+use crate::{meter::Meter, vitals::Vitals};
 
 /// Seconds. Up to the longest wait for an outcome.
 const BUCKETS: [f64; 12] = [
@@ -36,8 +35,7 @@ struct Inner {
     refused: Counter,
     depth: Family<DepthLabels, Gauge>,
     oldest: Family<QueueLabels, Gauge>,
-    bus: Bus,
-    subscriptions: Arc<[Subscription]>,
+    vitals: Vitals,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -64,7 +62,7 @@ struct DepthLabels {
 }
 
 impl Metrics {
-    pub(crate) fn new(bus: &Bus, subscriptions: &Arc<[Subscription]>, meter: &Meter) -> Self {
+    pub(crate) fn new(vitals: Vitals, meter: &Meter) -> Self {
         let mut registry = Registry::with_prefix("waybill");
         meter.register(&mut registry);
         let requests = Family::default();
@@ -90,7 +88,6 @@ impl Metrics {
         registry.register("queue_depth", "Deliveries by state", Family::clone(&depth));
         let help = "Age of the oldest delivery that waits";
         registry.register_with_unit("queue_oldest", help, Unit::Seconds, Family::clone(&oldest));
-        let (bus, subscriptions) = (bus.clone(), subscriptions.clone());
         let inner = Inner {
             registry,
             requests,
@@ -98,8 +95,7 @@ impl Metrics {
             refused,
             depth,
             oldest,
-            bus,
-            subscriptions,
+            vitals,
         };
         Self(Arc::new(inner))
     }
@@ -124,10 +120,9 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    async fn sample_queues(&self) -> Result<(), waybill_messaging::Error> {
-        for subscription in &*self.0.subscriptions {
-            let depth = self.0.bus.queue.depth(subscription.name).await?;
-            let name = subscription.name.to_owned();
+    async fn sample_queues(&self) {
+        for (name, depth) in &self.0.vitals.look().await.depths {
+            let name = (*name).to_owned();
             let states = [
                 ("ready", depth.ready),
                 ("delayed", depth.delayed),
@@ -147,7 +142,6 @@ impl Metrics {
                 .get_or_create(&labels)
                 .set((depth.oldest_ms / 1_000).cast_signed());
         }
-        Ok(())
     }
 }
 
@@ -156,12 +150,7 @@ pub(crate) fn router(metrics: Metrics) -> Router {
 }
 
 async fn scrape(State(metrics): State<Metrics>) -> Response {
-    if let Err(error) = metrics.sample_queues().await {
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "cannot sample the queues"
-        );
-    }
+    metrics.sample_queues().await;
     let mut text = String::new();
     if encode(&mut text, &metrics.0.registry).is_err() {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -98,10 +98,11 @@ pub(crate) async fn rig() -> Rig {
 pub(crate) async fn rig_with(setup: Setup) -> Rig {
     let clock = Clock::simulated(DateTime::from_timestamp(1_780_000_000, 0).unwrap());
     let queue = SqliteBackend::in_memory(TOPOLOGY, clock.clone()).unwrap();
-    let broken = AtomicBool::new(false);
     let breakable = Arc::new(Breakable {
         inner: queue.clone(),
-        broken,
+        broken: AtomicBool::new(false),
+        full: AtomicBool::new(false),
+        commits: AtomicUsize::new(0),
     });
     let meter = Meter::default();
     let ledger = meter.over(breakable.clone());
@@ -444,9 +445,20 @@ impl Toolkit for Fixtures {
 pub(crate) struct Breakable {
     inner: SqliteBackend,
     broken: AtomicBool,
+    full: AtomicBool,
+    commits: AtomicUsize,
 }
 
 impl Breakable {
+    /// No room for writes any more; reads go on.
+    pub(crate) fn fill_up(&self) {
+        self.full.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn commits(&self) -> usize {
+        self.commits.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn break_down(&self) {
         self.broken.store(true, Ordering::Relaxed);
     }
@@ -463,6 +475,10 @@ impl Breakable {
 impl Ledger for Breakable {
     async fn commit(&self, commit: Commit) -> Result<Committed> {
         self.works()?;
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        if self.full.load(Ordering::Relaxed) {
+            return Err(Error::unavailable("the disk is full", "secret inside"));
+        }
         self.inner.commit(commit).await
     }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use axum::{body::Body, http::StatusCode};
 use serde_json::json;
 
@@ -13,13 +15,69 @@ async fn readiness_says_what_is_missing() {
     assert_eq!(draining.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(draining.json()["reasons"], json!(["draining"]));
     rig.ledger.break_down();
-    let reasons = json!(["draining", "the ledger does not answer"]);
+    tokio::time::advance(Duration::from_secs(5)).await;
+    let reasons = json!(["draining", "the ledger takes no writes"]);
     assert_eq!(ask("/readyz").await.json()["reasons"], reasons);
     assert_eq!(
         ask("/healthz").await.status,
         StatusCode::OK,
         "alive all the same"
     );
+}
+
+/// A ledger that is read, but cannot be written: a full disk.
+#[tokio::test(start_paused = true)]
+async fn the_backend_is_looked_at_once_in_a_while_and_written_to() {
+    let rig = rig().await;
+    let ask = async |path: &str| rig.send("", "GET", path, &[], Body::empty()).await;
+    assert_eq!(ask("/readyz").await.status, StatusCode::OK);
+    let commits = rig.ledger.commits();
+    for path in ["/readyz", "/metrics", "/readyz"] {
+        assert_eq!(ask(path).await.status, StatusCode::OK);
+    }
+    assert_eq!(rig.ledger.commits(), commits, "one look for all");
+    rig.ledger.fill_up();
+    assert_eq!(rig.get("/calls").await.status, StatusCode::OK);
+    tokio::time::advance(Duration::from_secs(5)).await;
+    assert_eq!(ask("/readyz").await.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// What a browser asks and gets, for a page of this origin.
+#[tokio::test(start_paused = true)]
+async fn a_page_of_an_allowed_origin_may_ask_and_read() {
+    let rig = rig().await;
+    let page = ("origin", "http://localhost:3000");
+    let asks = [
+        page,
+        ("access-control-request-method", "POST"),
+        (
+            "access-control-request-headers",
+            "authorization,mcp-param-region",
+        ),
+    ];
+    let preflight = rig.send("", "OPTIONS", "/mcp", &asks, Body::empty()).await;
+    assert_eq!(preflight.status, StatusCode::OK);
+    let allowed = preflight.header("access-control-allow-headers");
+    assert_eq!(allowed, "authorization,mcp-param-region");
+    assert!(
+        preflight
+            .header("access-control-allow-methods")
+            .contains("DELETE")
+    );
+    for answer in [
+        rig.get_with("/tools", &[page]).await,
+        rig.send("", "GET", "/tools", &[page], Body::empty()).await,
+    ] {
+        let origin = answer.header("access-control-allow-origin");
+        assert_eq!(origin, "http://localhost:3000", "{answer:?}");
+        let shown = answer.header("access-control-expose-headers");
+        assert!(shown.contains("www-authenticate"), "{shown}");
+    }
+    let evil = ("origin", "http://evil.example");
+    let asks = [evil, asks[1]];
+    let refused = rig.send("", "OPTIONS", "/mcp", &asks, Body::empty()).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert_eq!(refused.header("access-control-allow-origin"), "");
 }
 
 #[tokio::test(start_paused = true)]
