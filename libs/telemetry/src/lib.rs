@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// How log lines look.
@@ -30,6 +32,10 @@ pub fn init(filter: &str, format: Format) -> Result<(), Error> {
     let registry = tracing_subscriber::registry().with(parsed);
     let lines = fmt::layer().with_writer(std::io::stderr);
     match format {
+        // Colours are for a terminal: not for a file, nor for journald.
+        Format::Text if !std::io::stderr().is_terminal() => {
+            registry.with(lines.with_ansi(false).compact()).try_init()?;
+        }
         Format::Text => registry.with(lines.compact()).try_init()?,
         Format::Json => registry.with(lines.json().flatten_event(true)).try_init()?,
     }

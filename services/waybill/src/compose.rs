@@ -299,8 +299,12 @@ fn upstreams(config: &Config) -> Result<McpConfig> {
     };
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the MCP configuration {}", path.display()))?;
-    McpConfig::parse(&text, &crate::config::variable)
-        .with_context(|| format!("in the MCP configuration {}", path.display()))
+    let config = McpConfig::parse(&text, &crate::config::variable)
+        .with_context(|| format!("in the MCP configuration {}", path.display()))?;
+    for warning in &config.warnings {
+        tracing::warn!(file = %path.display(), warning, "in the MCP configuration");
+    }
+    Ok(config)
 }
 
 fn options() -> Options {

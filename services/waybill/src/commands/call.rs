@@ -36,11 +36,13 @@ pub(super) struct CallCommand {
 #[derive(Args)]
 pub(super) struct CallArgs {
     /// Name of the tool, as in `waybill tools`
-    tool: String,
+    #[arg(required_unless_present = "json")]
+    tool: Option<String>,
     /// An argument; repeat the name for a list. The tool's schema says whether it is text
     #[arg(long = "arg", short, value_name = "NAME=VALUE", value_parser = pair)]
     args: Vec<(String, String)>,
-    /// All arguments as a JSON object; --arg goes above it. Without a value: print JSON
+    /// All arguments as a JSON object, which begins with {; --arg goes above it. Without one: print
+    /// JSON
     #[arg(long, value_name = "OBJECT", num_args = 0..=1, default_missing_value = "",
           action = ArgAction::Append)]
     json: Vec<String>,
@@ -64,6 +66,16 @@ pub(super) struct CallArgs {
 }
 
 impl CallArgs {
+    /// `--json TOOL`: what is no object was never meant as the option's value.
+    pub(super) fn find_tool(&mut self) {
+        let is_name = |text: &&mut String| !text.is_empty() && !text.trim_start().starts_with('{');
+        if self.tool.is_none()
+            && let Some(name) = self.json.iter_mut().find(is_name)
+        {
+            self.tool = Some(std::mem::take(name));
+        }
+    }
+
     /// `--json` without a value.
     pub(super) fn prints_json(&self) -> bool {
         self.json.iter().any(String::is_empty)
@@ -93,9 +105,12 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 pub(super) async fn run(session: &Session, args: CallArgs) -> Result<Exit> {
-    let schema = input_schema(session, &args.tool).await?;
+    let Some(tool) = &args.tool else {
+        return Err(Failure::usage("the name of the tool is missing: see waybill tools").into());
+    };
+    let schema = input_schema(session, tool).await?;
     let arguments = arguments(&schema, args.base()?, &args.args)?;
-    let mut body = json!({ "tool": args.tool, "arguments": arguments });
+    let mut body = json!({ "tool": tool, "arguments": arguments });
     if let Some(seconds) = args.deadline {
         body["deadlineS"] = json!(seconds);
     }
@@ -187,9 +202,29 @@ mod tests {
     }
 
     fn parsed(line: &[&str]) -> CallArgs {
-        Line::try_parse_from([&["call"], line].concat())
-            .unwrap()
-            .args
+        let line = Line::try_parse_from([&["call"], line].concat());
+        let mut args = line.unwrap().args;
+        args.find_tool();
+        args
+    }
+
+    #[test]
+    fn the_tool_may_stand_behind_json() {
+        for line in [
+            &["--json", "tool"][..],
+            &["--json", "tool", "--arg", "a=b"],
+            &["--json", "tool", "--json", "{\"a\":1}"],
+            &["tool", "--json"],
+        ] {
+            let args = parsed(line);
+            assert_eq!(args.tool.as_deref(), Some("tool"), "{line:?}");
+            assert!(args.prints_json(), "{line:?}");
+        }
+        let args = parsed(&["--json", " {\"a\":1}", "tool"]);
+        assert_eq!(args.tool.as_deref(), Some("tool"));
+        assert!(!args.prints_json());
+        assert_eq!(parsed(&["--json", "{}"]).tool, None);
+        assert!(Line::try_parse_from(["call"]).is_err());
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) struct CallsArgs {
     /// Only of this tool
     #[arg(long)]
     tool: Option<String>,
-    /// Only in this state
+    /// Only in this state, or with this status of MCP: working takes in all that has not ended
     #[arg(long, value_name = "STATE", value_parser = states())]
     status: Option<String>,
     /// Only those placed since: 10m, 2h, 1d, or 2026-07-28T12:00:00Z
@@ -34,7 +34,13 @@ pub(super) struct CallsArgs {
 }
 
 fn states() -> PossibleValuesParser {
-    PossibleValuesParser::new(CallState::ALL.map(CallState::as_str))
+    // MCP's other three words are states too.
+    let of_mcp = ["working", "input_required"];
+    PossibleValuesParser::new(
+        of_mcp
+            .into_iter()
+            .chain(CallState::ALL.map(CallState::as_str)),
+    )
 }
 
 pub(super) async fn run(session: &Session, args: CallsArgs) -> Result<Exit> {

@@ -21,6 +21,7 @@ mod served;
 mod span;
 mod status;
 mod target;
+mod tenants;
 mod tools;
 mod watch;
 
@@ -69,6 +70,8 @@ enum Command {
     Tools(With<tools::ToolsArgs>),
     /// API keys
     Keys(With<keys::KeysArgs>),
+    /// Tenants: whose calls are seen by whose keys
+    Tenants(With<tenants::TenantsArgs>),
     /// How full the queues are
     Queues(With<queues::QueuesArgs>),
     /// Dead letters: deliveries that were given up
@@ -100,7 +103,8 @@ struct Session {
 pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     let exit = match cli.command {
         Command::Up(args) => return crate::serve::up(&Config::load(args)?),
-        Command::Call(CallCommand { args, target }) => {
+        Command::Call(CallCommand { mut args, target }) => {
+            args.find_tool();
             let json = args.prints_json();
             With { args, target, json }.run(call::run)
         }
@@ -109,6 +113,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Cancel(with) => with.run(status::cancel),
         Command::Tools(with) => with.run(tools::run),
         Command::Keys(with) => with.run(keys::run),
+        Command::Tenants(with) => with.run(tenants::run),
         Command::Queues(with) => with.run(queues::run),
         Command::Dlq(with) => with.run(dlq::run),
         Command::Audit(with) => with.run(audit::run),
@@ -188,6 +193,10 @@ mod tests {
             ][..],
             &["keys", "create", "ci", "--data-dir", "elsewhere", "--json"],
             &["keys", "--data-dir", "elsewhere", "list"],
+            &["tenants", "create", "acme", "--name", "Acme", "--json"],
+            &["tenants", "list", "--data-dir", "elsewhere"],
+            &["call", "--json", "tool", "--arg", "a=b"],
+            &["calls", "--status", "input_required"],
             &[
                 "dlq",
                 "redrive",

@@ -1,8 +1,15 @@
 //! Starting: the first time, the second time, and where it must refuse.
 
-use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, process::Output};
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt as _,
+    process::{Command, Output},
+};
 
-use crate::gateway::{Gateway, command, free_address};
+use serde_json::json;
+
+use crate::gateway::{BINARY, Gateway, command, free_address};
 
 #[tokio::test]
 async fn a_second_start_reuses_what_the_first_made() {
@@ -11,7 +18,8 @@ async fn a_second_start_reuses_what_the_first_made() {
     let first = Gateway::start(&data_dir).await;
     let files = ["api-key", "master-key"].map(|name| data_dir.join(name));
     let made = files.clone().map(|file| fs::read(file).unwrap());
-    for file in &files {
+    let database = ["waybill.db", "waybill.db-wal"].map(|name| data_dir.join(name));
+    for file in files.iter().chain(&database) {
         assert_eq!(
             fs::metadata(file).unwrap().permissions().mode() & 0o777,
             0o600,
@@ -44,6 +52,33 @@ async fn a_gateway_on_every_address_announces_one_that_answers() {
     let announced = fs::read_to_string(data_dir.join("url")).unwrap();
     assert_eq!(announced.trim(), gateway.url(""));
     assert!(gateway.json("/calls").await["calls"].is_array());
+}
+
+/// The default root is the folder that the gateway was started in: where its configuration is.
+#[tokio::test]
+async fn the_tools_do_not_serve_what_the_gateway_was_configured_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    write(".env", "WAYBILL_LOG=error # the-secret\n");
+    write("waybill.toml", "# the-secret\nmcp-config = \"mcp.json\"\n");
+    write(
+        "mcp.json",
+        "{ \"mcpServers\": {}, \"x-note\": \"the-secret\" }",
+    );
+    write("plain.txt", "the-secret\n");
+    let (data_dir, address) = (directory.path().join("data"), free_address());
+    let mut command = Command::new(BINARY);
+    command
+        .args(["up", "--data-dir", "data", "--listen", &address.to_string()])
+        .current_dir(directory.path());
+    let gateway = Gateway::run(&data_dir, address, command).await;
+    let search = json!({ "pattern": "the-secret|wbk_", "includeIgnored": true });
+    let placed = gateway.submit("files_search", search).await.unwrap();
+    let placed: serde_json::Value = placed.json().await.unwrap();
+    let ended = gateway.ended(placed["id"].as_str().unwrap()).await;
+    let found = &ended["result"]["structuredContent"]["files"];
+    assert_eq!(found.as_array().unwrap().len(), 1, "{ended}");
+    assert_eq!(found[0]["path"], "plain.txt", "{ended}");
 }
 
 #[test]
