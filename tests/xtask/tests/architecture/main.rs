@@ -2,7 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of a test")]
 
-use std::{collections::BTreeSet, fs, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::Value;
 
@@ -14,14 +19,28 @@ const VENDORS: &[&str] = &[
     "aws-config",
     "aws-types",
 ];
-/// Services whose handlers run over any queue.
-const HANDLERS: &[&str] = &["waybill-tool-executor", "waybill-audit-sink"];
+/// Puts the services together: it may know everything.
+const COMPOSITION_ROOT: &str = "services/waybill";
+/// The only service that speaks HTTP.
+const DOOR: &str = "services/ingress";
 
 struct Package {
     name: String,
     folder: String,
     /// What it is built with, tests aside.
     dependencies: BTreeSet<String>,
+}
+
+impl Package {
+    /// A service, as against a library or a test.
+    fn is_service(&self) -> bool {
+        self.folder.starts_with("services/")
+    }
+
+    /// A service whose handlers run over any queue: every one but two.
+    fn is_handler(&self) -> bool {
+        self.is_service() && ![COMPOSITION_ROOT, DOOR].contains(&self.folder.as_str())
+    }
 }
 
 fn root() -> &'static Path {
@@ -104,7 +123,10 @@ fn only_backends_know_a_vendor() {
 #[test]
 fn only_the_composition_root_chooses_a_backend() {
     none(
-        |package| package.folder.starts_with("libs/") || HANDLERS.contains(&package.name.as_str()),
+        |package| {
+            let library = package.folder.starts_with("libs/");
+            library || (package.is_service() && package.folder != COMPOSITION_ROOT)
+        },
         |name| name.starts_with("waybill-backend-"),
         "services and libraries see ports",
     );
@@ -112,17 +134,12 @@ fn only_the_composition_root_chooses_a_backend() {
 
 #[test]
 fn libraries_do_not_know_services() {
+    let services = packages().into_iter().filter(Package::is_service);
+    let services: Vec<_> = services.map(|package| package.name).collect();
+    assert!(services.len() >= 4, "the services have moved");
     none(
         |package| package.folder.starts_with("libs/"),
-        |name| {
-            [
-                "waybill",
-                "waybill-ingress",
-                "waybill-tool-executor",
-                "waybill-audit-sink",
-            ]
-            .contains(&name)
-        },
+        |name| services.iter().any(|service| service == name),
         "services stand on libraries",
     );
 }
@@ -156,7 +173,7 @@ fn tools_do_not_know_how_they_are_called() {
 #[test]
 fn handlers_speak_no_http() {
     none(
-        |package| HANDLERS.contains(&package.name.as_str()),
+        Package::is_handler,
         |name| ["axum", "hyper", "reqwest", "tower"].contains(&name),
         "a handler is a function from an event to effects",
     );
@@ -174,9 +191,8 @@ fn errors_are_flattened_only_at_the_edge() {
 #[test]
 fn handlers_never_name_a_queue() {
     let mut files = 0;
-    for service in ["tool-executor", "audit-sink"] {
-        for entry in fs::read_dir(root().join("services").join(service).join("src")).unwrap() {
-            let path = entry.unwrap().path();
+    for package in packages().into_iter().filter(Package::is_handler) {
+        for path in sources(&root().join(&package.folder).join("src")) {
             let text = fs::read_to_string(&path).unwrap();
             files += 1;
             for word in ["Queue", "Delivery", "Receipt", "Settlement"] {
@@ -192,6 +208,21 @@ fn handlers_never_name_a_queue() {
         }
     }
     assert!(files > 5, "the services have moved");
+}
+
+/// The files below a folder, at any depth.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                sources(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
 }
 
 #[test]
