@@ -376,6 +376,38 @@ mod tests {
         }
     }
 
+    /// What the README shows can be copied, and tells the truth about the defaults.
+    #[test]
+    fn the_file_in_the_readme_is_the_default() {
+        let readme = include_str!("../../../README.md");
+        let (_, file) = readme.split_once("```toml\n").unwrap();
+        let (file, _) = file.split_once("```").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("waybill.toml");
+        std::fs::write(&path, file).unwrap();
+        let told = |config: Option<PathBuf>| {
+            let args = UpArgs {
+                config,
+                ..UpArgs::default()
+            };
+            let config = Config::load(args).unwrap();
+            let Config {
+                data_dir,
+                listen,
+                mcp_config,
+                public_url,
+                log,
+                log_format,
+                http,
+                calls,
+                ..
+            } = config;
+            let files = (data_dir, listen, mcp_config, public_url);
+            format!("{files:?} {log} {log_format:?} {http:?} {calls:?}")
+        };
+        assert_eq!(told(Some(path)), told(None));
+    }
+
     #[test]
     fn flags_win_over_the_file() {
         let directory = tempfile::tempdir().unwrap();
