@@ -2,7 +2,7 @@
 
 use std::{
     fs::{DirBuilder, File, TryLockError},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError},
 };
@@ -55,7 +55,6 @@ impl SqliteBackend {
             .map_err(io(directory))?;
         let lock = lock(directory)?;
         let path = directory.join(DATABASE);
-        private(&path).map_err(io(&path))?;
         let mut connection = Connection::open(&path)?;
         schema::version(&connection)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -148,13 +147,6 @@ impl Shared {
         let engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
         read(engine.connection()).map_err(Into::into)
     }
-}
-
-/// Makes the file, where there is none, for its owner only. SQLite gives its log the same mode.
-fn private(path: &Path) -> std::io::Result<()> {
-    let mut options = File::options();
-    options.append(true).create(true).mode(0o600);
-    options.open(path).map(drop)
 }
 
 fn lock(directory: &Path) -> Result<File, OpenError> {

@@ -20,6 +20,8 @@ use crate::{Call, CallState, Fenced, INLINE_LIMIT, Outcome, Payload, digest};
 const OPEN_SHARDS: u8 = 8;
 /// Conflicts that one change of a call may meet.
 const MAX_CONFLICTS: usize = 8;
+/// A hundred years, so that no time overflows.
+const LONGEST: Duration = Duration::from_hours(100 * 366 * 24);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -369,8 +371,8 @@ impl Calls {
 
     async fn accept(&self, new: NewCall) -> Result<(Call, Option<Key>), Error> {
         let now = self.clock.now();
-        let deadline = later(now, new.deadline);
-        let expires_at = later(deadline, new.retention);
+        let deadline = now + span(new.deadline);
+        let expires_at = deadline + span(new.retention);
         let arguments = self
             .store(
                 &new.tenant,
@@ -476,11 +478,8 @@ fn json(value: &impl Serialize) -> Bytes {
     Bytes::from(serde_json::to_vec(value).expect("records have string keys only"))
 }
 
-/// At most the last moment that there is.
-fn later(from: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
-    let span = TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
-    from.checked_add_signed(span)
-        .unwrap_or(DateTime::<Utc>::MAX_UTC)
+fn span(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration.min(LONGEST)).unwrap_or_default()
 }
 
 fn stamp<'a>(
