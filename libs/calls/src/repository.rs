@@ -250,7 +250,24 @@ impl Calls {
         principal: &str,
         responses: BTreeMap<String, Value>,
     ) -> Result<Stored, Error> {
+        self.answer_round(tenant, id, principal, None, responses)
+            .await
+    }
+
+    /// The same for the questions of the attempt `round`: those of another one stay open, even
+    /// under the same keys. `None`: whatever is open.
+    pub async fn answer_round(
+        &self,
+        tenant: &TenantId,
+        id: &CallId,
+        principal: &str,
+        round: Option<u32>,
+        responses: BTreeMap<String, Value>,
+    ) -> Result<Stored, Error> {
         self.change(tenant, id, |call, now| {
+            if round.is_some_and(|round| round != call.attempt) {
+                return Ok(None);
+            }
             let keys = call.answer(responses.clone(), now)?;
             if keys.is_empty() {
                 return Ok(None);

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use waybill_calls::{Call, CallState, Calls, Error, NewCall, Outcome, Payload, Stored, Submitted};
-use waybill_events::{CallId, Draft, ToolCallInputProvided};
+use waybill_events::CallId;
 use waybill_identity::Principal;
 use waybill_messaging::Clock;
 use waybill_toolkit::{CallToolResult, Registry};
@@ -200,43 +200,18 @@ impl Desk {
         calls.cancel(&principal.tenant, id, &principal.key_id).await
     }
 
-    /// Gives a waiting call its answers. One that has ended stays as it is.
+    /// Gives a waiting call its answers. One that has ended stays as it is. `round`: the attempt
+    /// whose questions they answer. Those of another one stay open, even under the same keys:
+    /// nobody who sends this has seen them.
     pub async fn answer(
         &self,
         principal: &Principal,
         id: &CallId,
+        round: Option<u32>,
         responses: BTreeMap<String, Value>,
     ) -> Result<Stored, Error> {
         let (calls, tenant) = (&self.0.calls, &principal.tenant);
-        match calls.answer(tenant, id, &principal.key_id, responses).await {
-            Err(Error::Fenced(_)) => calls.get(tenant, id).await,
-            other => other,
-        }
-    }
-
-    /// The same for the answers to the questions of one attempt: those of another one stay open,
-    /// even if they have the same keys, since nobody has seen them yet who sends this.
-    pub async fn answer_round(
-        &self,
-        principal: &Principal,
-        id: &CallId,
-        round: u32,
-        responses: BTreeMap<String, Value>,
-    ) -> Result<Stored, Error> {
-        let (calls, tenant) = (&self.0.calls, &principal.tenant);
-        let answered = calls.change(tenant, id, |call, now| {
-            if call.attempt != round {
-                return Ok(None);
-            }
-            let keys = call.answer(responses.clone(), now)?;
-            let provided = ToolCallInputProvided {
-                tool: call.tool.clone(),
-                principal: principal.key_id.clone(),
-                keys,
-            };
-            let draft = || Draft::new(call.tenant.clone(), call.id.as_str(), &provided);
-            Ok((!provided.keys.is_empty()).then(|| vec![draft()]))
-        });
+        let answered = calls.answer_round(tenant, id, &principal.key_id, round, responses);
         match answered.await {
             Err(Error::Fenced(_)) => calls.get(tenant, id).await,
             other => other,

@@ -59,7 +59,7 @@ pub(super) async fn call(
     let (id, round) = server.tickets.open(&asked.principal, &tool, &sealed)?;
     let found = server
         .desk
-        .answer_round(&asked.principal, &id, round, answers)
+        .answer(&asked.principal, &id, Some(round), answers)
         .await;
     // A call that was forgotten makes its ticket as good as expired.
     let stored = found.map_err(|error| match error {
@@ -131,7 +131,7 @@ async fn wait(
             let answered =
                 server
                     .desk
-                    .answer_round(principal, id, round, std::mem::take(&mut answers));
+                    .answer(principal, id, Some(round), std::mem::take(&mut answers));
             stored = answered.await.map_err(|error| errors::calls(&error))?;
             continue;
         }

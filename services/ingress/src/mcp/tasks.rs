@@ -35,7 +35,9 @@ pub(super) async fn update(
 ) -> Result<(), ErrorData> {
     let answers = call::answers(Some(params.input_responses))?;
     let stored = find(server, cx, &params.task_id).await?;
-    let answered = server.desk.answer(principal(cx)?, &stored.call.id, answers);
+    let answered = server
+        .desk
+        .answer(principal(cx)?, &stored.call.id, None, answers);
     answered.await.map_err(|error| errors::calls(&error))?;
     Ok(())
 }

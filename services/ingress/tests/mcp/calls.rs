@@ -1,9 +1,11 @@
 //! Calling tools: inline answers, waits that run out, errors, idempotency.
 
+use std::time::Duration;
+
 use futures::FutureExt;
 use serde_json::json;
 use waybill_calls::{CallState, LogLine, Problem, Progress, Said};
-use waybill_ingress::desk::PlaceRequest;
+use waybill_ingress::desk::{Desk, DeskLimits, PlaceRequest};
 
 use crate::gateway::{Answer, Gateway, NEW, OLD, gateway, gateway_with, principal};
 
@@ -37,19 +39,35 @@ async fn a_quick_call_answers_in_the_same_response_in_both_eras() {
     assert!(result["resultType"].is_null());
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_client_that_leaves_takes_nothing_with_it() {
-    let gateway = gateway();
-    let request = PlaceRequest {
+fn echo() -> PlaceRequest {
+    PlaceRequest {
         tool: "echo".to_owned(),
         arguments: json!({}),
         idempotency_key: None,
         deadline: None,
         traceparent: None,
         client_capabilities: None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_may_be_kept_for_longer_than_there_are_years() {
+    let gateway = gateway();
+    let limits = DeskLimits {
+        retention: Duration::MAX,
+        ..DeskLimits::default()
     };
+    let (calls, clock) = (gateway.desk.calls().clone(), gateway.desk.clock().clone());
+    let desk = Desk::new(calls, gateway.desk.registry().clone(), clock, limits);
+    let placed = desk.place(&principal("acme", "k1"), echo()).await.unwrap();
+    assert!(placed.stored.call.expires_at > placed.stored.call.deadline);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_takes_nothing_with_it() {
+    let gateway = gateway();
     let by = principal("acme", "k1");
-    assert!(gateway.desk.place(&by, request).now_or_never().is_none());
+    assert!(gateway.desk.place(&by, echo()).now_or_never().is_none());
     gateway.desk.drain().await;
     assert_eq!(gateway.claim().await.tool, "echo");
 }
