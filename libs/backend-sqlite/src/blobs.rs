@@ -135,9 +135,8 @@ impl Shared {
         let draft = self.root.join(DRAFTS).join(name);
         // Never in the past: a draft with an old time counts as left by a crash.
         let swept_from = expires_at.max(self.clock.now());
-        let put =
-            write_draft(&draft, body, expires_at, swept_from)
-                .and_then(|()| self.name(&draft, key, expires_at));
+        let put = write_draft(&draft, body, expires_at, swept_from)
+            .and_then(|()| self.name(&draft, key, expires_at));
         if put.is_err() {
             // The error that is told is the first one; a draft that stays is removed by `expire`.
             fs::remove_file(&draft).ok();
@@ -158,7 +157,8 @@ impl Shared {
             let _held = lock(&self.names);
             fs::rename(draft, self.path(key))?;
         }
-        self.next_look.fetch_min(expires_at.timestamp_millis(), Ordering::Relaxed);
+        self.next_look
+            .fetch_min(expires_at.timestamp_millis(), Ordering::Relaxed);
         File::open(&tenant)?.sync_all()
     }
 
@@ -231,7 +231,9 @@ impl Shared {
             return Ok(Fate::None);
         }
         if modified > system_time(self.clock.now()) {
-            return Ok(Fate::Lives(DateTime::<Utc>::from(modified).timestamp_millis()));
+            return Ok(Fate::Lives(
+                DateTime::<Utc>::from(modified).timestamp_millis(),
+            ));
         }
         let _held = lock(&self.names);
         let Some(mut file) = missing_is_none(File::open(blob.path()))? else {

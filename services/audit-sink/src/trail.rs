@@ -1,6 +1,6 @@
 //! Reading the trail, and showing that nobody changed it.
 
-use std::{fmt, sync::Arc};
+use std::{cmp::Ordering, fmt, sync::Arc};
 
 use serde::Serialize;
 use waybill_messaging::{Ledger, Range};
@@ -189,21 +189,20 @@ impl Walk<'_> {
         if !self.passed_head {
             return Some(Flaw::Unchained { seq: head.seq });
         }
-        let signed = self.key.signed(Seal::Head, head.seq, &head.hash, &head.signature);
+        let signed = self
+            .key
+            .signed(Seal::Head, head.seq, &head.hash, &head.signature);
         (!signed).then_some(Flaw::Unsigned { seq: head.seq })
     }
 
     fn segment(&mut self, sort: &str, segment: Segment) -> Option<Flaw> {
-        if sort != sort_key(self.seq + 1)
-            && segment
-                .entries
-                .first()
-                .is_some_and(|e| e.seq == self.seq + 1)
+        let first = segment.entries.first();
+        // A sound entry under the number of another: its row was moved.
+        if let Some(first) = first.filter(|first| first.recomputed() == first.hash)
+            && sort_key(first.seq) != sort
         {
-            return Some(Flaw::Misplaced {
-                seq: self.seq + 1,
-                expected: sort.parse().unwrap_or(0),
-            });
+            let (seq, expected) = (first.seq, sort.parse().unwrap_or(self.seq + 1));
+            return Some(Flaw::Misplaced { seq, expected });
         }
         for entry in segment.entries {
             if let Some(flaw) = self.entry(&entry) {
@@ -224,19 +223,14 @@ impl Walk<'_> {
 
     fn entry(&self, entry: &Entry) -> Option<Flaw> {
         let (seq, expected) = (entry.seq, self.seq + 1);
-        if seq != expected {
-            // In its own place but early: those between are gone. Otherwise it was moved.
-            let gone = seq > expected && entry.recomputed() == entry.hash;
-            return Some(if gone {
-                Flaw::Missing { seq: expected }
-            } else {
-                Flaw::Misplaced { seq, expected }
-            });
-        }
         if entry.recomputed() != entry.hash {
-            return Some(Flaw::Edited { seq });
+            return Some(Flaw::Edited { seq: expected });
         }
-        (entry.prev != self.hash).then_some(Flaw::Unchained { seq })
+        match seq.cmp(&expected) {
+            Ordering::Greater => Some(Flaw::Missing { seq: expected }),
+            Ordering::Less => Some(Flaw::Misplaced { seq, expected }),
+            Ordering::Equal => (entry.prev != self.hash).then_some(Flaw::Unchained { seq }),
+        }
     }
 
     fn verdict(self, flaw: Option<Flaw>) -> Verification {
