@@ -165,7 +165,7 @@ impl Engine {
                     body,
                     expires_at,
                 };
-                self.put(&record, index.as_ref(), current)?;
+                self.put(&record, index.as_ref(), current.as_ref())?;
                 self.after.changes.push(Change::Put(record));
                 Ok(())
             }
@@ -176,7 +176,7 @@ impl Engine {
         &self,
         record: &Record,
         index: Option<&IndexEntry>,
-        current: Option<Current>,
+        current: Option<&Current>,
     ) -> Outcome<()> {
         let version = i64::try_from(record.version).unwrap_or(i64::MAX);
         let expires_at = record.expires_at.map(|at| at.timestamp_millis());

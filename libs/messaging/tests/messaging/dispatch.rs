@@ -18,12 +18,12 @@ use waybill_testkit::event;
 
 use crate::world::{INPUT, Trial, WATCH, World, draft, put, writes};
 
-fn emits_and_writes(event: &Event) -> Result<Effects, Failure> {
-    Ok(Effects {
+fn emits_and_writes(event: &Event) -> Effects {
+    Effects {
         writes: vec![put("a", Expect::Absent)],
         events: vec![draft(event), draft(event)],
         rebase: None,
-    })
+    }
 }
 
 fn dead(dispatched: &Dispatched) -> &str {
@@ -36,7 +36,7 @@ fn dead(dispatched: &Dispatched) -> &str {
 #[tokio::test(start_paused = true)]
 async fn effects_and_mark_are_one_step_and_a_redelivery_changes_nothing() {
     let world = World::of_trial();
-    let trial = Trial::always(emits_and_writes);
+    let trial = Trial::always(|event| Ok(emits_and_writes(event)));
     let delivery = world.delivery().await;
     for _ in 0..2 {
         let done = world.dispatch(&trial, &delivery).await;
@@ -61,7 +61,10 @@ async fn the_same_cause_makes_events_of_the_same_ids() {
         world.publish(vec![input.clone()]).await;
         let delivery = world.receive(Trial::SUBSCRIPTION.name).await.remove(0);
         world
-            .dispatch(&Trial::always(emits_and_writes), &delivery)
+            .dispatch(
+                &Trial::always(|event| Ok(emits_and_writes(event))),
+                &delivery,
+            )
             .await;
         ids.extend(world.emitted().await.into_iter().map(|event| event.id));
     }
