@@ -6,7 +6,10 @@ use std::{
     io::{self, ErrorKind, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -24,6 +27,8 @@ const HEADER_LEN: usize = MAGIC.len() + 8;
 const MAX_NAME: usize = 200;
 /// Where blobs are written before they get their name. Not a tenant: it begins with a dot.
 const DRAFTS: &str = ".drafts";
+/// The pause after a look, for each file seen: ten seconds for ten thousand.
+const LOOK_PAUSE_MS: i64 = 1;
 /// How long after its last write a draft counts as left by a crash.
 const DRAFT_AGE: TimeDelta = TimeDelta::days(1);
 
@@ -39,6 +44,26 @@ struct Shared {
     known: Mutex<HashSet<TenantId>>,
     /// Held while a name changes hands, so that `expire` never removes what was just put.
     names: Mutex<()>,
+    /// When the next look for expired blobs is worth its while, in milliseconds since 1970.
+    next_look: AtomicI64,
+}
+
+/// What became of a file.
+enum Fate {
+    Removed,
+    /// Until then, in milliseconds since 1970.
+    Lives(i64),
+    /// It is not there any more, or no blob.
+    None,
+}
+
+/// What one look through the directory has seen.
+#[derive(Default)]
+struct Look {
+    files: i64,
+    removed: usize,
+    /// The next expiry of those that stay, in milliseconds since 1970.
+    soonest: Option<i64>,
 }
 
 impl DirectoryBlobs {
@@ -50,6 +75,7 @@ impl DirectoryBlobs {
             clock,
             known: Mutex::default(),
             names: Mutex::default(),
+            next_look: AtomicI64::new(i64::MIN),
         })))
     }
 
@@ -109,8 +135,8 @@ impl Shared {
         let draft = self.root.join(DRAFTS).join(name);
         // Never in the past: a draft with an old time counts as left by a crash.
         let swept_from = expires_at.max(self.clock.now());
-        let put =
-            write_draft(&draft, body, expires_at, swept_from).and_then(|()| self.name(&draft, key));
+        let put = write_draft(&draft, body, expires_at, swept_from)
+            .and_then(|()| self.name(&draft, key, expires_at));
         if put.is_err() {
             // The error that is told is the first one; a draft that stays is removed by `expire`.
             fs::remove_file(&draft).ok();
@@ -119,7 +145,7 @@ impl Shared {
     }
 
     /// Gives a written draft its name, durably.
-    fn name(&self, draft: &Path, key: &BlobKey) -> io::Result<()> {
+    fn name(&self, draft: &Path, key: &BlobKey, expires_at: DateTime<Utc>) -> io::Result<()> {
         let tenant = self.root.join(key.tenant.as_str());
         let known = || lock(&self.known);
         if !known().contains(&key.tenant) {
@@ -131,6 +157,8 @@ impl Shared {
             let _held = lock(&self.names);
             fs::rename(draft, self.path(key))?;
         }
+        self.next_look
+            .fetch_min(expires_at.timestamp_millis(), Ordering::Relaxed);
         File::open(&tenant)?.sync_all()
     }
 
@@ -146,46 +174,81 @@ impl Shared {
         Ok(Some(body.into()))
     }
 
+    /// Asked every second: looks only when something is due, and the longer one look takes, the
+    /// more rarely.
     fn expire(&self, limit: usize) -> io::Result<usize> {
+        let now = self.now();
+        if now < self.next_look.load(Ordering::Relaxed) {
+            return Ok(0);
+        }
         self.remove_old_drafts()?;
-        let mut removed = 0;
+        // What is put from here on makes it earlier again.
+        self.next_look.store(i64::MAX, Ordering::Relaxed);
+        let looked = self.look(limit);
+        let next = match &looked {
+            Ok(look) if look.removed < limit => {
+                let soonest = look.soonest.unwrap_or(i64::MAX);
+                soonest.max(now.saturating_add(look.files * LOOK_PAUSE_MS))
+            }
+            _ => now,
+        };
+        self.next_look.fetch_min(next, Ordering::Relaxed);
+        looked.map(|look| look.removed)
+    }
+
+    fn look(&self, limit: usize) -> io::Result<Look> {
+        let mut look = Look::default();
         for tenant in fs::read_dir(&self.root)? {
             let tenant = tenant?;
             if tenant.file_name() == DRAFTS || !tenant.file_type()?.is_dir() {
                 continue;
             }
             for blob in fs::read_dir(tenant.path())? {
-                if removed == limit {
-                    return Ok(removed);
+                if look.removed == limit {
+                    return Ok(look);
                 }
-                removed += usize::from(self.expire_one(&blob?)?);
+                look.files += 1;
+                match self.expire_one(&blob?)? {
+                    Fate::Removed => look.removed += 1,
+                    Fate::Lives(until) => {
+                        look.soonest = Some(look.soonest.map_or(until, |at| at.min(until)));
+                    }
+                    Fate::None => {}
+                }
             }
         }
-        Ok(removed)
+        Ok(look)
     }
 
     /// The modification time, set to the expiry by `put`, only spares opening what is still alive;
     /// the header decides, because a copied directory has other times.
-    fn expire_one(&self, blob: &fs::DirEntry) -> io::Result<bool> {
+    fn expire_one(&self, blob: &fs::DirEntry) -> io::Result<Fate> {
         let Some(metadata) = missing_is_none(blob.metadata())? else {
-            return Ok(false);
+            return Ok(Fate::None);
         };
-        if !metadata.is_file() || metadata.modified()? > system_time(self.clock.now()) {
-            return Ok(false);
+        let modified = metadata.modified()?;
+        if !metadata.is_file() {
+            return Ok(Fate::None);
+        }
+        if modified > system_time(self.clock.now()) {
+            return Ok(Fate::Lives(
+                DateTime::<Utc>::from(modified).timestamp_millis(),
+            ));
         }
         let _held = lock(&self.names);
         let Some(mut file) = missing_is_none(File::open(blob.path()))? else {
-            return Ok(false);
+            return Ok(Fate::None);
         };
         match read_expiry(&mut file) {
             Ok(expiry) if expiry <= self.now() => {
-                Ok(missing_is_none(fs::remove_file(blob.path()))?.is_some())
+                let removed = missing_is_none(fs::remove_file(blob.path()))?;
+                Ok(removed.map_or(Fate::None, |()| Fate::Removed))
             }
-            Ok(_) => Ok(false),
+            Ok(expiry) => Ok(Fate::Lives(expiry)),
             // One damaged file must not keep the others from being swept.
             Err(error) if error.kind() == ErrorKind::InvalidData => {
                 tracing::warn!(path = %blob.path().display(), "not a blob");
-                Ok(false)
+                Ok(Fate::None)
             }
             Err(error) => Err(error),
         }

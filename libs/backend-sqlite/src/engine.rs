@@ -47,11 +47,16 @@ pub(crate) enum Wake {
 /// Effects outside the file, withheld until the commit is durable.
 #[derive(Default)]
 pub(crate) struct After {
-    pub(crate) changed: Vec<Record>,
-    pub(crate) removed: Vec<Key>,
+    /// In the order in which they happened.
+    pub(crate) changes: Vec<Change>,
     pub(crate) wakes: Vec<(oneshot::Sender<Wake>, Wake)>,
     /// By subscription: the waiter being filled in this transaction.
     serving: Vec<Option<(Waiter, Vec<Delivery>)>>,
+}
+
+pub(crate) enum Change {
+    Put(Record),
+    Removed(Key),
 }
 
 impl Engine {

@@ -39,10 +39,9 @@ impl Ledger for SqliteBackend {
     }
 
     async fn query(&self, partition: &str, range: Range) -> Result<Page> {
-        let table = "SELECT i.sort, r.id, r.partition, r.sort, r.version, r.expires_at, r.body
-                     FROM record_index i JOIN record r ON r.id = i.record
-                     WHERE i.partition = ?1 AND (r.expires_at IS NULL OR r.expires_at > ?2)";
-        self.page(table, "i.sort", partition, range).await
+        let table = "SELECT index_sort, id, partition, sort, version, expires_at, body FROM record
+                     WHERE index_partition = ?1 AND (expires_at IS NULL OR expires_at > ?2)";
+        self.page(table, "index_sort", partition, range).await
     }
 
     async fn changed(&self, key: &Key, after: u64, wait: Duration) -> Result<Option<Record>> {
@@ -78,9 +77,9 @@ impl SqliteBackend {
         partition: &str,
         range: Range,
     ) -> Result<Page> {
-        let (order, beyond, id) = match range.direction {
-            Direction::Ascending => ("ASC", ">", if sort == "sort" { "id" } else { "r.id" }),
-            Direction::Descending => ("DESC", "<", if sort == "sort" { "id" } else { "r.id" }),
+        let (order, beyond) = match range.direction {
+            Direction::Ascending => ("ASC", ">"),
+            Direction::Descending => ("DESC", "<"),
         };
         let limit = range.limit.clamp(1, Range::MAX_LIMIT);
         let mut sql = table.to_owned();
@@ -98,10 +97,10 @@ impl SqliteBackend {
         }
         if let Some(after) = range.after {
             let (number, key) = position(&after)?;
-            condition(format!(" AND ({sort}, {id}) {beyond} (?"), Value::Text(key));
+            condition(format!(" AND ({sort}, id) {beyond} (?"), Value::Text(key));
             condition(", ?)".to_owned(), Value::Integer(number));
         }
-        let order = format!(" ORDER BY {sort} {order}, {id} {order} LIMIT {limit}");
+        let order = format!(" ORDER BY {sort} {order}, id {order} LIMIT {limit}");
         sql.push_str(&order);
         self.0
             .read(move |connection| page(connection, &sql, values, limit))

@@ -9,6 +9,8 @@ use quick_cache::{Weighter, sync::Cache};
 use tokio::sync::oneshot;
 use waybill_messaging::{Key, Record};
 
+use crate::engine::Change;
+
 /// Bytes of records kept for reading without the database.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 /// Records that fit, roughly: sizes the cache's tables.
@@ -43,12 +45,16 @@ impl Recent {
         self.records.get(key)
     }
 
-    pub(crate) fn apply(&self, changed: Vec<Record>, removed: &[Key]) {
-        for key in removed {
-            self.records.remove(key);
-        }
+    pub(crate) fn apply(&self, changes: Vec<Change>) {
         let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
-        for record in changed {
+        for change in changes {
+            let record = match change {
+                Change::Put(record) => record,
+                Change::Removed(key) => {
+                    self.records.remove(&key);
+                    continue;
+                }
+            };
             for watcher in watchers.remove(&record.key).unwrap_or_default() {
                 // One that has left does not mind.
                 drop(watcher.send(record.clone()));

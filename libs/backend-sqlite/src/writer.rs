@@ -126,7 +126,8 @@ fn job<T: Send + 'static>(
         };
         let finish: Finish = Box::new(move |committed| {
             let answer = match (committed, answer) {
-                (Ok(()), Some(answer)) | (Err(_), Some(answer @ Err(_))) => answer,
+                (Ok(()), Some(answer)) => answer,
+                // A refusal as well: it may rest on another job's write that has not happened.
                 (Err(error), _) => Err(voided(error)),
                 (Ok(()), None) => Err(stopped()),
             };
@@ -188,10 +189,7 @@ fn transact(engine: &mut Engine, group: Vec<Job>, recent: &Recent) -> After {
     };
     match ended {
         Ok(mut after) => {
-            recent.apply(
-                std::mem::take(&mut after.changed),
-                &std::mem::take(&mut after.removed),
-            );
+            recent.apply(std::mem::take(&mut after.changes));
             for finish in finishes {
                 finish(Ok(()));
             }

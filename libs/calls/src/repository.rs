@@ -141,7 +141,7 @@ impl Calls {
                 tool: call.tool.clone(),
                 arguments_sha256: call.arguments_sha256.clone(),
             }),
-            index: Vec::new(),
+            index: None,
             expires_at: Some(call.expires_at),
         });
         match self.ledger.commit(commit).await {
@@ -347,7 +347,7 @@ impl Calls {
             key: key(&call.tenant, &call.id),
             expect,
             body: json(call),
-            index: open.then(entry).into_iter().collect(),
+            index: open.then(entry),
             expires_at: Some(call.expires_at),
         }
     }

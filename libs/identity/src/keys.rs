@@ -346,7 +346,7 @@ impl Keys {
             key: Key::new(PARTITION, stored.key.id.as_str()),
             expect,
             body: Bytes::from(serde_json::to_vec(stored).map_err(Error::Corrupt)?),
-            index: Vec::new(),
+            index: None,
             expires_at: None,
         };
         let note = Note {

@@ -126,7 +126,7 @@ fn put(tenant: &Tenant) -> Result<Write, Error> {
         key: Key::new(PARTITION, tenant.id.as_str()),
         expect: Expect::Absent,
         body: Bytes::from(serde_json::to_vec(tenant).map_err(Error::Corrupt)?),
-        index: Vec::new(),
+        index: None,
         expires_at: None,
     })
 }

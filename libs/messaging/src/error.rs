@@ -26,7 +26,7 @@ pub enum Error {
         size: usize,
         limit: usize,
     },
-    /// It did not happen, and may later: throttling, a lost connection, a full disk.
+    /// It may not have happened, and may later: throttling, a lost connection, a full disk.
     #[error("{what}")]
     Unavailable {
         what: &'static str,

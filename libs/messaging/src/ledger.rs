@@ -7,7 +7,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use waybill_events::{Event, EventId};
 
-use crate::{Receipt, Result};
+use crate::{Error, Receipt, Result};
 
 /// A record's key: a partition, and an order within it (`DynamoDB`'s partition and sort key).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,7 +28,8 @@ pub struct Record {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-/// A second way to find a record: `partition` and `sort` as in a key, but not unique.
+/// A second way to find a record: `partition` and `sort` as in a key, but not unique. A record has
+/// one at most, so that a backend keeps it as two attributes of the item.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IndexEntry {
     pub partition: Arc<str>,
@@ -46,12 +47,12 @@ pub enum Expect {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
-    /// Stores the body and replaces all index entries of the record.
+    /// Stores the body and replaces the record's index entry.
     Put {
         key: Key,
         expect: Expect,
         body: Bytes,
-        index: Vec<IndexEntry>,
+        index: Option<IndexEntry>,
         expires_at: Option<DateTime<Utc>>,
     },
     Delete {
@@ -129,9 +130,9 @@ pub struct Page {
 ///   [`Error::AlreadySeen`](crate::Error::AlreadySeen), nothing happened. After `Unavailable` it may
 ///   have happened: conditions and inbox marks make repeating it safe.
 /// - The future may be dropped at any time; the commit then happens whole or not at all.
-/// - At most one write per key in a commit, at most [`Commit::MAX_WRITES`] writes, and a body of at
-///   most [`Record::MAX_BODY`] bytes; more is [`Error::TooLarge`](crate::Error::TooLarge) and goes
-///   through [`Blobs`](crate::Blobs).
+/// - At most one write per key in a commit, and no more than [`Commit::check`] allows: at most
+///   [`Commit::MAX_ITEMS`] writes, events and marks together, [`Commit::MAX_BYTES`] of bodies, a body
+///   of at most [`Record::MAX_BODY`] bytes (more goes through [`Blobs`](crate::Blobs)).
 /// - `get` and `list` see every commit that was answered before they were called. `query` (by
 ///   index) does too on SQLite; on `DynamoDB` an index trails by a moment, so a sweep re-reads
 ///   what it acts on.
@@ -226,8 +227,34 @@ impl Record {
 }
 
 impl Commit {
-    /// Leaves room for outbox items and inbox marks in a `DynamoDB` transaction (100 items).
-    pub const MAX_WRITES: usize = 50;
+    /// Writes, events and inbox marks together: the items of a `DynamoDB` transaction.
+    pub const MAX_ITEMS: usize = 100;
+    /// Bodies of all writes, in bytes: leaves room for events, marks and keys in the 4 MB of a
+    /// `DynamoDB` transaction.
+    pub const MAX_BYTES: usize = 3 * 1024 * 1024;
+
+    /// Every backend begins with this, so that what works on one works on all:
+    /// [`Error::TooLarge`](crate::Error::TooLarge) names what is over its limit.
+    pub fn check(&self) -> Result<()> {
+        let within = |what, size, limit| match size {
+            size if size > limit => Err(Error::TooLarge { what, size, limit }),
+            _ => Ok(()),
+        };
+        let items = self.writes.len() + self.events.len() + self.seen.len();
+        within(
+            "the number of writes, events and marks in a commit",
+            items,
+            Self::MAX_ITEMS,
+        )?;
+        let mut bytes = 0;
+        for write in &self.writes {
+            if let Write::Put { body, .. } = write {
+                within("a record's body", body.len(), Record::MAX_BODY)?;
+                bytes += body.len();
+            }
+        }
+        within("the bodies in a commit", bytes, Self::MAX_BYTES)
+    }
 }
 
 impl Write {

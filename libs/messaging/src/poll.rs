@@ -188,7 +188,9 @@ impl Worker {
     ) -> Result<(Vec<Delivery>, OwnedSemaphorePermit), Error> {
         let first = slots.clone().acquire_owned().await;
         let mut permits = first.expect("the semaphore is never closed");
-        let more = slots.available_permits().min(self.limits.max_receive - 1);
+        let batching = self.subscription.batching;
+        let wanted = self.limits.max_receive.max(batching.max);
+        let more = slots.available_permits().min(wanted - 1);
         if let Ok(rest) = slots
             .clone()
             .try_acquire_many_owned(u32::try_from(more).unwrap_or(0))
@@ -198,11 +200,19 @@ impl Worker {
         let max = permits.num_permits();
         let name = self.subscription.name;
         let mut deliveries = self.bus.queue.receive(name, max, self.limits.wait).await?;
-        let batching = self.subscription.batching;
-        if !deliveries.is_empty() && !batching.window.is_zero() && deliveries.len() < batching.max {
+        // A full batch has nothing to wait for: the window must not limit what a worker can do.
+        if !deliveries.is_empty() && !batching.window.is_zero() && deliveries.len() < max {
             sleep(batching.window).await;
-            let room = batching.max - deliveries.len();
-            deliveries.extend(self.bus.queue.receive(name, room, Duration::ZERO).await?);
+            let room = max - deliveries.len();
+            match self.bus.queue.receive(name, room, Duration::ZERO).await {
+                Ok(more) => deliveries.extend(more),
+                // Those that are here are leased to us, and are worked on.
+                Err(error) => tracing::warn!(
+                    subscription = name,
+                    error = &error as &dyn std::error::Error,
+                    "cannot fill up a batch"
+                ),
+            }
         }
         Ok((deliveries, permits))
     }

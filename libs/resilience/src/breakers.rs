@@ -157,7 +157,7 @@ impl Breakers {
             key: key(name),
             expect: version.map_or(Expect::Absent, Expect::Version),
             body: Bytes::from(body),
-            index: Vec::new(),
+            index: None,
             expires_at: None,
         };
         let event = change.map(|change| Self::event(name, circuit.generation, change, now));

@@ -43,9 +43,17 @@ pub(crate) struct Head {
     pub(crate) signature: String,
 }
 
+/// What a signature is for. The head has its own, so that a segment's cannot make an earlier end of
+/// the chain look like the last.
+#[derive(Clone, Copy)]
+pub(crate) enum Seal {
+    Segment,
+    Head,
+}
+
 /// Signs the chain. Random, kept wrapped in the ledger.
 #[derive(Clone)]
-pub struct ChainKey(DataKey);
+pub struct ChainKey(pub(crate) DataKey);
 
 impl Entry {
     pub(crate) fn new(seq: u64, prev: &str, event: Box<RawValue>) -> Self {
@@ -87,7 +95,7 @@ impl ChainKey {
             key: key.clone(),
             expect: Expect::Absent,
             body,
-            index: vec![],
+            index: None,
             expires_at: None,
         };
         match ledger
@@ -116,16 +124,21 @@ impl ChainKey {
         mac.finalize().into_bytes().to_vec()
     }
 
-    pub(crate) fn sign(&self, seq: u64, hash: &str) -> String {
-        hex(&self.mac(seq, hash).finalize().into_bytes())
+    pub(crate) fn sign(&self, seal: Seal, seq: u64, hash: &str) -> String {
+        hex(&self.mac(seal, seq, hash).finalize().into_bytes())
     }
 
-    pub(crate) fn signed(&self, seq: u64, hash: &str, signature: &str) -> bool {
-        unhex(signature).is_some_and(|bytes| self.mac(seq, hash).verify_slice(&bytes).is_ok())
+    pub(crate) fn signed(&self, seal: Seal, seq: u64, hash: &str, signature: &str) -> bool {
+        let mac = self.mac(seal, seq, hash);
+        unhex(signature).is_some_and(|bytes| mac.verify_slice(&bytes).is_ok())
     }
 
-    fn mac(&self, seq: u64, hash: &str) -> Hmac<Sha256> {
+    fn mac(&self, seal: Seal, seq: u64, hash: &str) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0.0).expect("HMAC takes any key length");
+        mac.update(match seal {
+            Seal::Segment => b"segment/",
+            Seal::Head => b"head/",
+        });
         mac.update(&seq.to_be_bytes());
         mac.update(hash.as_bytes());
         mac

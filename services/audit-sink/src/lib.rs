@@ -3,6 +3,8 @@
 mod chain;
 mod redact;
 mod sink;
+#[cfg(test)]
+mod tests;
 mod trail;
 
 pub use chain::{ChainKey, Entry};

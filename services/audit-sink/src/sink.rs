@@ -11,7 +11,7 @@ use waybill_messaging::{
 };
 
 use crate::{
-    chain::{ChainKey, Entry, GENESIS, Head, Segment},
+    chain::{ChainKey, Entry, GENESIS, Head, Seal, Segment},
     redact::redact,
 };
 
@@ -33,10 +33,10 @@ impl AuditSink {
 impl BatchHandler for AuditSink {
     const SUBSCRIPTION: Subscription = Subscription {
         batching: Batching {
-            max: 128,
+            max: 64,
             window: Duration::from_millis(100),
         },
-        concurrency: 128,
+        concurrency: 64,
         max_receives: 20,
         ..Subscription::new("audit-sink", Events::All)
     };
@@ -52,15 +52,14 @@ impl BatchHandler for AuditSink {
             hash.clone_from(&entry.hash);
             entries.push(entry);
         }
-        let signature = self.key.sign(seq, &hash);
         let segment = Segment {
             entries,
-            signature: signature.clone(),
+            signature: self.key.sign(Seal::Segment, seq, &hash),
         };
         let head = Head {
             seq,
+            signature: self.key.sign(Seal::Head, seq, &hash),
             hash,
-            signature,
         };
         let expect = version.map_or(Expect::Absent, Expect::Version);
         Ok(Effects {
@@ -107,7 +106,7 @@ fn put(key: Key, expect: Expect, value: &impl serde::Serialize) -> Result<Write,
         key,
         expect,
         body,
-        index: Vec::new(),
+        index: None,
         expires_at: None,
     })
 }

@@ -1,12 +1,12 @@
 //! Reading the trail, and showing that nobody changed it.
 
-use std::{fmt, sync::Arc};
+use std::{cmp::Ordering, fmt, sync::Arc};
 
 use serde::Serialize;
 use waybill_messaging::{Ledger, Range};
 
 use crate::{
-    chain::{ChainKey, Entry, GENESIS, Segment},
+    chain::{ChainKey, Entry, GENESIS, Head, Seal, Segment},
     sink::{SEGMENTS, read_head, sort_key},
 };
 
@@ -129,13 +129,16 @@ impl Trail {
         Ok((entries, next))
     }
 
-    /// Walks the whole trail.
+    /// Walks the whole trail, with what is appended meanwhile.
     pub async fn verify(&self) -> Result<Verification, Error> {
+        // Before the walk: its end is then among what is walked.
         let (head, _) = read_head(&*self.ledger).await?;
         let mut walk = Walk {
             key: &self.key,
             seq: 0,
             hash: GENESIS.to_owned(),
+            head,
+            passed_head: false,
         };
         let mut range = Range::first(PAGE);
         loop {
@@ -153,17 +156,12 @@ impl Trail {
             let Some(next) = page.next else { break };
             range = Range::first(PAGE).after(Some(next));
         }
-        let flaw = match head {
-            Some(head) if head.seq > walk.seq => Some(Flaw::Missing { seq: walk.seq + 1 }),
-            Some(head) if (head.seq, &head.hash) != (walk.seq, &walk.hash) => {
-                Some(Flaw::Unchained { seq: head.seq })
-            }
-            Some(head) if !self.key.signed(head.seq, &head.hash, &head.signature) => {
-                Some(Flaw::Unsigned { seq: head.seq })
-            }
-            None if walk.seq > 0 => Some(Flaw::Unsigned { seq: walk.seq }),
-            _ => None,
-        };
+        let appended = walk.head.is_none() && walk.seq > 0;
+        if appended && read_head(&*self.ledger).await?.0.is_some() {
+            // The trail began while we walked.
+            return Box::pin(self.verify()).await;
+        }
+        let flaw = walk.end();
         Ok(walk.verdict(flaw))
     }
 }
@@ -173,20 +171,38 @@ struct Walk<'a> {
     key: &'a ChainKey,
     seq: u64,
     hash: String,
+    /// The end of the chain when the walk began.
+    head: Option<Head>,
+    /// The chain went through that end.
+    passed_head: bool,
 }
 
 impl Walk<'_> {
+    /// Whether the chain ends where its head says, or goes on from there.
+    fn end(&self) -> Option<Flaw> {
+        let Some(head) = &self.head else {
+            return (self.seq > 0).then_some(Flaw::Unsigned { seq: self.seq });
+        };
+        if head.seq > self.seq {
+            return Some(Flaw::Missing { seq: self.seq + 1 });
+        }
+        if !self.passed_head {
+            return Some(Flaw::Unchained { seq: head.seq });
+        }
+        let signed = self
+            .key
+            .signed(Seal::Head, head.seq, &head.hash, &head.signature);
+        (!signed).then_some(Flaw::Unsigned { seq: head.seq })
+    }
+
     fn segment(&mut self, sort: &str, segment: Segment) -> Option<Flaw> {
-        if sort != sort_key(self.seq + 1)
-            && segment
-                .entries
-                .first()
-                .is_some_and(|e| e.seq == self.seq + 1)
+        let first = segment.entries.first();
+        // A sound entry under the number of another: its row was moved.
+        if let Some(first) = first.filter(|first| first.recomputed() == first.hash)
+            && sort_key(first.seq) != sort
         {
-            return Some(Flaw::Misplaced {
-                seq: self.seq + 1,
-                expected: sort.parse().unwrap_or(0),
-            });
+            let (seq, expected) = (first.seq, sort.parse().unwrap_or(self.seq + 1));
+            return Some(Flaw::Misplaced { seq, expected });
         }
         for entry in segment.entries {
             if let Some(flaw) = self.entry(&entry) {
@@ -194,26 +210,27 @@ impl Walk<'_> {
             }
             self.seq = entry.seq;
             self.hash = entry.hash;
+            self.passed_head |= self
+                .head
+                .as_ref()
+                .is_some_and(|head| (head.seq, &head.hash) == (self.seq, &self.hash));
         }
-        let signed = self.key.signed(self.seq, &self.hash, &segment.signature);
+        let signed = self
+            .key
+            .signed(Seal::Segment, self.seq, &self.hash, &segment.signature);
         (!signed).then_some(Flaw::Unsigned { seq: self.seq })
     }
 
     fn entry(&self, entry: &Entry) -> Option<Flaw> {
         let (seq, expected) = (entry.seq, self.seq + 1);
-        if seq != expected {
-            // In its own place but early: those between are gone. Otherwise it was moved.
-            let gone = seq > expected && entry.recomputed() == entry.hash;
-            return Some(if gone {
-                Flaw::Missing { seq: expected }
-            } else {
-                Flaw::Misplaced { seq, expected }
-            });
-        }
         if entry.recomputed() != entry.hash {
-            return Some(Flaw::Edited { seq });
+            return Some(Flaw::Edited { seq: expected });
         }
-        (entry.prev != self.hash).then_some(Flaw::Unchained { seq })
+        match seq.cmp(&expected) {
+            Ordering::Greater => Some(Flaw::Missing { seq: expected }),
+            Ordering::Less => Some(Flaw::Misplaced { seq, expected }),
+            Ordering::Equal => (entry.prev != self.hash).then_some(Flaw::Unchained { seq }),
+        }
     }
 
     fn verdict(self, flaw: Option<Flaw>) -> Verification {

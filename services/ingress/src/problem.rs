@@ -76,7 +76,7 @@ impl Problem {
     /// It may work later.
     pub(crate) fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error, "cannot answer a request");
-        let message = "the gateway could not do this now; try again";
+        let message = not_now(error);
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message).retry_after(1)
     }
 
@@ -202,6 +202,18 @@ impl From<PortError> for Problem {
             error => Self::unavailable(&error),
         }
     }
+}
+
+/// What is told of a store that fails: its own words, which name no path and no secret, and never
+/// those of its cause.
+pub(crate) fn not_now(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    let what = causes.find_map(|cause| match cause.downcast_ref() {
+        Some(PortError::Unavailable { what, .. }) => Some(format!(" ({what})")),
+        _ => None,
+    });
+    let what = what.unwrap_or_default();
+    format!("the gateway could not do this now{what}; try again")
 }
 
 impl From<JsonRejection> for Problem {

@@ -33,7 +33,7 @@ impl Notes {
             key: key(call),
             expect: Expect::Any,
             body: Bytes::from(serde_json::to_vec(self).expect("notes are plain data")),
-            index: Vec::new(),
+            index: None,
             expires_at: Some(call.expires_at),
         }
     }

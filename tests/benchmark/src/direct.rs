@@ -11,7 +11,9 @@ use rmcp::{
         StreamableHttpServerConfig, StreamableHttpService, session::never::NeverSessionManager,
     },
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, process::Command};
+
+use crate::process::{Process, free_address};
 
 #[derive(Clone)]
 struct Echo {
@@ -29,33 +31,30 @@ impl Echo {
 #[tool_handler(router = self.tool_router)]
 impl ServerHandler for Echo {}
 
-/// Serves until the process ends, on threads of its own.
-pub(crate) async fn serve() -> Result<SocketAddr> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let address = listener.local_addr()?;
-    let listener = listener.into_std()?;
-    std::thread::Builder::new()
-        .name("echo".to_owned())
-        .spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .enable_all()
-                .build()?;
-            runtime.block_on(async move {
-                let config = StreamableHttpServerConfig::default()
-                    .with_legacy_session_mode(false)
-                    .with_json_response(true);
-                let service = StreamableHttpService::new(
-                    || {
-                        Ok(Echo {
-                            tool_router: Echo::tool_router(),
-                        })
-                    },
-                    Arc::new(NeverSessionManager::default()),
-                    config,
-                );
-                let router = axum::Router::new().route_service("/mcp", service);
-                axum::serve(TcpListener::from_std(listener)?, router).await
-            })
-        })?;
-    Ok(address)
+/// Starts this program again as the server, so that both costs are those of a process.
+pub(crate) async fn start() -> Result<(SocketAddr, Process)> {
+    let address = free_address()?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("--serve-direct").arg(address.to_string());
+    let (process, _) = Process::start(command, address, "/healthz").await?;
+    Ok((address, process))
+}
+
+/// Serves until the process ends.
+pub(crate) async fn serve(address: SocketAddr) -> Result<()> {
+    let config = StreamableHttpServerConfig::default()
+        .with_legacy_session_mode(false)
+        .with_json_response(true);
+    let tool_router = Echo::tool_router();
+    let echo = Echo { tool_router };
+    let service = StreamableHttpService::new(
+        move || Ok(echo.clone()),
+        Arc::new(NeverSessionManager::default()),
+        config,
+    );
+    let router = axum::Router::new()
+        .route_service("/mcp", service)
+        .route("/healthz", axum::routing::get(async || "ok"));
+    axum::serve(TcpListener::bind(address).await?, router).await?;
+    Ok(())
 }

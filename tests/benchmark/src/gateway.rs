@@ -1,116 +1,66 @@
 //! The binary under test, in a process of its own.
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, path::Path, process::Stdio, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
-use crate::client::Client;
+use crate::{
+    client::Client,
+    process::{Process, free_address},
+};
 
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) key: String,
     /// From the start of the process to its first answered request.
-    pub(crate) cold_start: Duration,
-    process: Child,
-    _directory: TempDir,
+    pub(crate) start: Duration,
+    pub(crate) process: Process,
 }
 
 impl Gateway {
-    pub(crate) async fn start(binary: &Path) -> Result<Self> {
-        let directory = tempfile::tempdir()?;
-        let port = std::net::TcpListener::bind(("127.0.0.1", 0))?
-            .local_addr()?
-            .port();
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let began = Instant::now();
-        let process = Command::new(binary)
-            .args([
-                "up",
-                "--conformance",
-                "--log",
-                "warn",
-                "--listen",
-                &address.to_string(),
-            ])
+    /// Over `directory`, which may hold what an earlier run has stored.
+    pub(crate) async fn start(binary: &Path, directory: &TempDir) -> Result<Self> {
+        let address = free_address()?;
+        let mut command = Command::new(binary);
+        command
+            .args(["up", "--conformance", "--log", "error", "--listen"])
+            .arg(address.to_string())
             .arg("--data-dir")
             .arg(directory.path().join("data"))
             .current_dir(directory.path())
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("cannot start {}", binary.display()))?;
-        let cold_start = loop {
-            if began.elapsed() > Duration::from_secs(10) {
-                bail!("the gateway does not answer");
-            }
-            let answered = async { Client::connect(address, None).await?.get("/healthz").await };
-            if answered.await.is_ok() {
-                break began.elapsed();
-            }
-            tokio::time::sleep(Duration::from_micros(200)).await;
-        };
-        let key = std::fs::read_to_string(directory.path().join("data/api-key"))?
-            .trim()
-            .to_owned();
+            .stdout(Stdio::null());
+        let (process, start) = Process::start(command, address, "/healthz").await?;
+        let key = std::fs::read_to_string(directory.path().join("data/api-key"))?;
         Ok(Self {
             address,
-            key,
-            cold_start,
+            key: key.trim().to_owned(),
+            start,
             process,
-            _directory: directory,
         })
     }
 
-    /// Calls that it has taken so far.
-    pub(crate) async fn stored(&self) -> Result<u64> {
+    /// Calls that it has taken since its start.
+    pub(crate) async fn taken(&self) -> Result<u64> {
+        self.sum("waybill_http_requests_total", r#""/mcp""#).await
+    }
+
+    /// Events that wait for their consumers.
+    pub(crate) async fn waiting(&self) -> Result<u64> {
+        self.sum("waybill_queue_depth", r#""ready""#).await
+    }
+
+    async fn sum(&self, metric: &str, label: &str) -> Result<u64> {
         let mut client = Client::connect(self.address, Some(&self.key)).await?;
         let text = client.get("/metrics").await?;
         let count = |line: &str| {
             line.rsplit_once(' ')
                 .and_then(|(_, n)| n.parse::<u64>().ok())
         };
-        let posts = String::from_utf8_lossy(&text)
-            .lines()
-            .filter(|line| {
-                line.starts_with("waybill_http_requests_total") && line.contains(r#""/mcp""#)
-            })
-            .filter_map(count)
-            .sum();
-        Ok(posts)
-    }
-
-    pub(crate) fn resident_mb(&self) -> Result<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib: f64 = line
-            .and_then(|l| l.split_whitespace().next())
-            .context("no VmRSS")?
-            .parse()?;
-        Ok(kib / 1024.0)
-    }
-
-    /// User and system time so far.
-    pub(crate) fn cpu(&self) -> Result<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()?))?;
-        let fields: Vec<&str> = stat
-            .rsplit_once(')')
-            .context("no comm")?
-            .1
-            .split_whitespace()
-            .collect();
-        let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
-        // Linux counts in hundredths of a second on every common build (sysconf(_SC_CLK_TCK)).
-        Ok(Duration::from_millis(ticks * 10))
-    }
-
-    fn pid(&self) -> Result<u32> {
-        self.process.id().context("the gateway has ended")
+        let text = String::from_utf8_lossy(&text);
+        let lines = text.lines();
+        let wanted = lines.filter(|line| line.starts_with(metric) && line.contains(label));
+        Ok(wanted.filter_map(count).sum())
     }
 }

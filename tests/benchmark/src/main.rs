@@ -14,15 +14,19 @@ mod client;
 mod direct;
 mod gateway;
 mod load;
+mod process;
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use clap::Parser;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     gateway::Gateway,
     load::{Figures, Shape, run},
+    process::Process,
 };
 
 #[derive(Parser)]
@@ -36,88 +40,142 @@ struct Args {
     /// Connections.
     #[arg(long, value_delimiter = ',', default_value = "1,16,64,256")]
     connections: Vec<usize>,
-    /// Stored calls at which the cost of a call is measured again; none by default, it takes long.
+    /// Stored calls at which the cost of a call, and a start, are measured again; it takes long.
     #[arg(long, value_delimiter = ',')]
     growth: Vec<u64>,
+    /// Only serve the echo tool there: what the benchmark starts for its comparison.
+    #[arg(long, hide = true)]
+    serve_direct: Option<SocketAddr>,
+}
+
+/// One measured row.
+struct Row {
+    figures: Figures,
+    /// Of the server's process, per call, in microseconds.
+    cpu_us: f64,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    let time = Duration::from_secs_f64(args.seconds);
+    if let Some(address) = args.serve_direct {
+        return direct::serve(address).await;
+    }
     println!(
-        "{:<34} {:>5} {:>10} {:>9} {:>9} {:>12}",
+        "{:<36} {:>5} {:>9} {:>9} {:>9} {:>12}",
         "", "conns", "calls/s", "p50 ms", "p99 ms", "CPU us/call"
     );
+    let (address, echo) = direct::start().await?;
+    let direct = rows(
+        "echo called directly",
+        &args,
+        &Shape::direct(address),
+        &echo,
+    )
+    .await?;
+    drop(echo);
 
-    let direct = direct::serve().await?;
-    let mut baseline = Vec::new();
-    for &connections in &args.connections {
-        let figures = run(&Shape::direct(direct), connections, time).await?;
-        print_row("echo called directly", connections, &figures, None);
-        baseline.push(figures);
-    }
-
-    let gateway = Gateway::start(&args.waybill).await?;
+    let directory = tempfile::tempdir()?;
+    let gateway = Gateway::start(&args.waybill, &directory).await?;
     println!(
         "start to first answer: {:.1} ms",
-        gateway.cold_start.as_secs_f64() * 1e3
+        gateway.start.as_secs_f64() * 1e3
     );
-    println!("idle memory: {:.1} MB", gateway.resident_mb()?);
-    for (index, &connections) in args.connections.iter().enumerate() {
-        let before = gateway.cpu()?;
-        let figures = run(&Shape::inline(&gateway), connections, time).await?;
-        let cpu = (gateway.cpu()? - before).as_secs_f64() * 1e6 / figures.calls.max(1) as f64;
-        print_row("waybill, durable, inline", connections, &figures, Some(cpu));
-        let ratio = figures.per_second() / baseline[index].per_second();
-        let added = figures.p50_ms() - baseline[index].p50_ms();
-        println!("    {ratio:.3} of direct; {added:+.2} ms at p50");
-    }
+    println!("idle memory: {:.1} MB", gateway.process.resident_mb()?);
+    let (inline, detached) = (Shape::inline(&gateway), Shape::detached(&gateway));
+    let name = "waybill, durable, inline";
+    compare(
+        &direct,
+        &rows(name, &args, &inline, &gateway.process).await?,
+        &args,
+    );
+    let name = "waybill, durable, submit and poll";
+    compare(
+        &direct,
+        &rows(name, &args, &detached, &gateway.process).await?,
+        &args,
+    );
+    println!("memory after it: {:.1} MB", gateway.process.resident_mb()?);
+    settle(&gateway).await?;
+    growth(gateway, &directory, &args).await
+}
+
+async fn rows(name: &str, args: &Args, shape: &Shape, server: &Process) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
     for &connections in &args.connections {
-        let before = gateway.cpu()?;
-        let figures = run(&Shape::detached(&gateway), connections, time).await?;
-        let cpu = (gateway.cpu()? - before).as_secs_f64() * 1e6 / figures.calls.max(1) as f64;
-        print_row(
-            "waybill, durable, submit and poll",
-            connections,
-            &figures,
-            Some(cpu),
-        );
+        rows.push(row(name, shape, connections, args, server).await?);
     }
-    println!("memory after it: {:.1} MB", gateway.resident_mb()?);
-    growth(&gateway, &args, time).await
+    Ok(rows)
 }
 
-/// The cost of a call with more and more of them stored.
-async fn growth(gateway: &Gateway, args: &Args, time: Duration) -> Result<()> {
-    let mut first = None;
-    for &target in &args.growth {
-        let mut stored = gateway.stored().await?;
-        while stored < target {
-            run(&Shape::detached(gateway), 256, Duration::from_secs(2)).await?;
-            stored = gateway.stored().await?;
-        }
-        let before = gateway.cpu()?;
-        let figures = run(&Shape::detached(gateway), 64, time).await?;
-        let cpu = (gateway.cpu()? - before).as_secs_f64() * 1e6 / figures.calls.max(1) as f64;
-        print_row(
-            &format!("with {stored} stored calls"),
-            64,
-            &figures,
-            Some(cpu),
-        );
-        let first = *first.get_or_insert(cpu);
-        println!("    {:.2} times the first", cpu / first);
-    }
-    Ok(())
-}
-
-fn print_row(name: &str, connections: usize, figures: &Figures, cpu: Option<f64>) {
-    let cpu = cpu.map(|cpu| format!("{cpu:.0}")).unwrap_or_default();
+async fn row(
+    name: &str,
+    shape: &Shape,
+    connections: usize,
+    args: &Args,
+    server: &Process,
+) -> Result<Row> {
+    let before = server.cpu()?;
+    let figures = run(shape, connections, Duration::from_secs_f64(args.seconds)).await?;
+    let cpu = server.cpu()? - before;
+    let cpu_us = cpu.as_secs_f64() * 1e6 / figures.calls.max(1) as f64;
     println!(
-        "{name:<34} {connections:>5} {:>10.0} {:>9.2} {:>9.2} {cpu:>12}",
+        "{name:<36} {connections:>5} {:>9.0} {:>9.2} {:>9.2} {cpu_us:>12.0}",
         figures.per_second(),
         figures.p50_ms(),
         figures.p99_ms(),
     );
+    Ok(Row { figures, cpu_us })
+}
+
+fn compare(direct: &[Row], gateway: &[Row], args: &Args) {
+    for ((direct, gateway), connections) in direct.iter().zip(gateway).zip(&args.connections) {
+        println!(
+            "    {connections:>3} conns: {:.3} of direct in calls/s, {:.1} times its CPU, {:+.2} ms at p50",
+            gateway.figures.per_second() / direct.figures.per_second(),
+            gateway.cpu_us / direct.cpu_us,
+            gateway.figures.p50_ms() - direct.figures.p50_ms(),
+        );
+    }
+}
+
+/// What the load has left for later is part of its cost: how long until every event is consumed.
+async fn settle(gateway: &Gateway) -> Result<()> {
+    let began = Instant::now();
+    let left = gateway.waiting().await?;
+    while gateway.waiting().await? > 0 {
+        sleep(Duration::from_millis(200)).await;
+    }
+    let took = began.elapsed().as_secs_f64();
+    println!("events left when the load ended: {left}, consumed {took:.1} s later");
+    Ok(())
+}
+
+/// The cost of a call, and of a start, with more and more calls stored.
+async fn growth(mut gateway: Gateway, directory: &TempDir, args: &Args) -> Result<()> {
+    let mut first = None;
+    let mut before = 0;
+    for &target in &args.growth {
+        let stored = loop {
+            let stored = before + gateway.taken().await?;
+            if stored >= target {
+                break stored;
+            }
+            run(&Shape::detached(&gateway), 256, Duration::from_secs(2)).await?;
+        };
+        before = stored;
+        settle(&gateway).await?;
+        drop(gateway);
+        gateway = Gateway::start(&args.waybill, directory).await?;
+        let start = gateway.start.as_secs_f64() * 1e3;
+        let name = format!("with {stored} stored calls");
+        let shape = Shape::detached(&gateway);
+        let row = row(&name, &shape, 64, args, &gateway.process).await?;
+        let first = *first.get_or_insert(row.cpu_us);
+        println!(
+            "    {:.2} times the first; start {start:.1} ms",
+            row.cpu_us / first
+        );
+    }
+    Ok(())
 }

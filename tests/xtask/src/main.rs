@@ -22,6 +22,7 @@ cargo xtask COMMAND
   clients [NAME...]     third-party MCP clients against the binary
   conformance           the official MCP conformance suite against the binary
   bench [OPTION...]     calls a second and their latency, beside the same tool called directly
+  soak [CYCLES]         the binary killed by SIGKILL under load and started again, 1000 times
   simulate [OPTION...]  all services over a faulty backend: more seeds, or one seed again
 
 What a command needs and the machine lacks is installed into .tools/.
@@ -57,6 +58,8 @@ fn run(words: &[&str]) -> Result<()> {
         ])
         .args(options)
         .run(),
+        ["soak"] => soak("1000"),
+        ["soak", cycles] => soak(cycles),
         ["conformance"] => clients::run_clients(&["conformance"]),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
@@ -64,6 +67,22 @@ fn run(words: &[&str]) -> Result<()> {
         }
         [unknown, ..] => bail!("no command {unknown:?}\n\n{HELP}"),
     }
+}
+
+fn soak(cycles: &str) -> Result<()> {
+    cargo([
+        "test",
+        "--package",
+        "waybill",
+        "--test",
+        "end_to_end",
+        "--",
+        "--ignored",
+        "--nocapture",
+        "soak",
+    ])
+    .env("SOAK_CYCLES", cycles)
+    .run()
 }
 
 fn bench(options: &[&str]) -> Result<()> {

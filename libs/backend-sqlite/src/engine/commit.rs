@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, params};
 use waybill_events::Event;
 use waybill_messaging::{Commit, Committed, Error, Expect, IndexEntry, Key, Record, Seen, Write};
 
-use super::{Engine, deliver};
+use super::{Change, Engine, deliver};
 use crate::error::Outcome;
 
 /// A commit checked against the limits, its events already in wire form.
@@ -21,37 +21,17 @@ struct Current {
     id: i64,
     version: u64,
     live: bool,
-    entries: Option<String>,
 }
 
 impl Prepared {
     /// Outside the writer: serialising is the caller's work.
     pub(crate) fn new(commit: Commit) -> Result<Self, Error> {
+        commit.check()?;
         let Commit {
             writes,
             events,
             seen,
         } = commit;
-        if writes.len() > Commit::MAX_WRITES {
-            let (what, size) = ("the number of writes in a commit", writes.len());
-            return Err(Error::TooLarge {
-                what,
-                size,
-                limit: Commit::MAX_WRITES,
-            });
-        }
-        for write in &writes {
-            if let Write::Put { body, .. } = write
-                && body.len() > Record::MAX_BODY
-            {
-                let (what, size) = ("a record's body", body.len());
-                return Err(Error::TooLarge {
-                    what,
-                    size,
-                    limit: Record::MAX_BODY,
-                });
-            }
-        }
         let mut marks = HashSet::with_capacity(seen.len());
         if !seen
             .iter()
@@ -144,14 +124,13 @@ impl Engine {
     fn current(&self, key: &Key) -> Outcome<Option<Current>> {
         let now = self.now();
         let mut statement = self.connection.prepare_cached(
-            "SELECT id, version, expires_at, entries FROM record WHERE partition = ?1 AND sort = ?2",
+            "SELECT id, version, expires_at FROM record WHERE partition = ?1 AND sort = ?2",
         )?;
         let current = statement.query_row(params![key.partition, key.sort], |row| {
             Ok(Current {
                 id: row.get(0)?,
                 version: row.get::<_, i64>(1)?.unsigned_abs(),
                 live: row.get::<_, Option<i64>>(2)?.is_none_or(|at| at > now),
-                entries: row.get(3)?,
             })
         });
         Ok(current.optional()?)
@@ -162,12 +141,11 @@ impl Engine {
             Write::Check { .. } => Ok(()),
             Write::Delete { key, .. } => {
                 if let Some(current) = current {
-                    self.replace_entries(current.id, current.entries.as_deref(), &[])?;
                     self.connection
                         .prepare_cached("DELETE FROM record WHERE id = ?1")?
                         .execute([current.id])?;
                 }
-                self.after.removed.push(key);
+                self.after.changes.push(Change::Removed(key));
                 Ok(())
             }
             Write::Put {
@@ -187,82 +165,48 @@ impl Engine {
                     body,
                     expires_at,
                 };
-                self.put(&record, &index, current)?;
-                self.after.changed.push(record);
+                self.put(&record, index.as_ref(), current.as_ref())?;
+                self.after.changes.push(Change::Put(record));
                 Ok(())
             }
         }
     }
 
-    fn put(&self, record: &Record, index: &[IndexEntry], current: Option<Current>) -> Outcome<()> {
+    fn put(
+        &self,
+        record: &Record,
+        index: Option<&IndexEntry>,
+        current: Option<&Current>,
+    ) -> Outcome<()> {
         let version = i64::try_from(record.version).unwrap_or(i64::MAX);
         let expires_at = record.expires_at.map(|at| at.timestamp_millis());
-        let entries = (!index.is_empty()).then(|| encode(index));
-        if let Some(Current {
-            id, entries: old, ..
-        }) = current
-        {
+        let (partition, sort) = index.map(|entry| (&entry.partition, &entry.sort)).unzip();
+        let body = &record.body[..];
+        if let Some(Current { id, .. }) = current {
             self.connection
                 .prepare_cached(
-                    "UPDATE record SET version = ?2, expires_at = ?3, entries = ?4, body = ?5
-                     WHERE id = ?1",
+                    "UPDATE record SET version = ?2, expires_at = ?3, index_partition = ?4,
+                     index_sort = ?5, body = ?6 WHERE id = ?1",
                 )?
-                .execute(params![id, version, expires_at, entries, &record.body[..]])?;
-            if entries != old {
-                self.replace_entries(id, old.as_deref(), index)?;
-            }
+                .execute(params![id, version, expires_at, partition, sort, body])?;
             return Ok(());
         }
-        let mut statement = self.connection.prepare_cached(
-            "INSERT INTO record (partition, sort, version, expires_at, entries, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?;
-        let Key { partition, sort } = &record.key;
-        let id = statement.insert(params![
-            partition,
-            sort,
-            version,
-            expires_at,
-            entries,
-            &record.body[..]
-        ])?;
-        self.replace_entries(id, None, index)
-    }
-
-    pub(super) fn replace_entries(
-        &self,
-        record: i64,
-        old: Option<&str>,
-        new: &[IndexEntry],
-    ) -> Outcome<()> {
-        for entry in old.map(decode).unwrap_or_default() {
-            self.connection
-                .prepare_cached(
-                    "DELETE FROM record_index WHERE partition = ?1 AND sort = ?2 AND record = ?3",
-                )?
-                .execute(params![entry.partition, entry.sort, record])?;
-        }
-        for entry in new {
-            self.connection
-                .prepare_cached(
-                    "INSERT OR IGNORE INTO record_index (partition, sort, record)
-                     VALUES (?1, ?2, ?3)",
-                )?
-                .execute(params![entry.partition, entry.sort, record])?;
-        }
+        let key = &record.key;
+        self.connection
+            .prepare_cached(
+                "INSERT INTO record
+                 (partition, sort, version, expires_at, index_partition, index_sort, body)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute(params![
+                key.partition,
+                key.sort,
+                version,
+                expires_at,
+                partition,
+                sort,
+                body
+            ])?;
         Ok(())
     }
-}
-
-fn encode(index: &[IndexEntry]) -> String {
-    let pairs: Vec<[&str; 2]> = index.iter().map(|e| [&*e.partition, &*e.sort]).collect();
-    serde_json::to_string(&pairs).expect("strings are JSON")
-}
-
-fn decode(entries: &str) -> Vec<IndexEntry> {
-    let pairs: Vec<[String; 2]> = serde_json::from_str(entries).unwrap_or_default();
-    pairs
-        .into_iter()
-        .map(|[partition, sort]| IndexEntry::new(partition, sort))
-        .collect()
 }

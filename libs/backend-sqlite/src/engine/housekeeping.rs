@@ -7,12 +7,12 @@ use rusqlite::params;
 use waybill_events::EventId;
 use waybill_messaging::Key;
 
-use super::Engine;
+use super::{Change, Engine};
 use crate::error::Outcome;
 
-/// How long it is remembered that an event was handled: longer than any queue keeps one
-/// (14 days is the longest retention of an SQS queue; ours are settled or dead long before).
-const INBOX_RETENTION: Duration = Duration::from_hours(14 * 24);
+/// How long it is remembered that an event was handled. Its delivery goes in the same transaction,
+/// so only a worker that lost its lease and did not notice may still bring it; no run is that long.
+const INBOX_RETENTION: Duration = Duration::from_hours(24);
 
 impl Engine {
     pub(crate) fn expire(&mut self, limit: usize) -> Outcome<usize> {
@@ -20,22 +20,21 @@ impl Engine {
         let mut expired = Vec::new();
         {
             let mut statement = self.connection.prepare_cached(
-                "SELECT id, partition, sort, entries FROM record
+                "SELECT id, partition, sort FROM record
                  WHERE expires_at IS NOT NULL AND expires_at <= ?1 LIMIT ?2",
             )?;
             let mut rows = statement.query(params![self.now(), limit])?;
             while let Some(row) = rows.next()? {
                 let key = Key::new(row.get::<_, String>(1)?, row.get::<_, String>(2)?);
-                expired.push((row.get::<_, i64>(0)?, key, row.get::<_, Option<String>>(3)?));
+                expired.push((row.get::<_, i64>(0)?, key));
             }
         }
         let removed = expired.len();
-        for (id, key, entries) in expired {
-            self.replace_entries(id, entries.as_deref(), &[])?;
+        for (id, key) in expired {
             self.connection
                 .prepare_cached("DELETE FROM record WHERE id = ?1")?
                 .execute([id])?;
-            self.after.removed.push(key);
+            self.after.changes.push(Change::Removed(key));
         }
         let retention = TimeDelta::from_std(INBOX_RETENTION).unwrap_or(TimeDelta::MAX);
         let floor = EventId::floor(self.clock.now() - retention);

@@ -10,18 +10,13 @@ CREATE TABLE record (
     sort TEXT NOT NULL,
     version INTEGER NOT NULL,
     expires_at INTEGER,
-    entries TEXT,            -- JSON [[partition, sort], ...]: what stands in record_index
+    index_partition TEXT,            -- both or none
+    index_sort TEXT,
     body BLOB NOT NULL
 );
 CREATE UNIQUE INDEX record_key ON record (partition, sort);
 CREATE INDEX record_expiry ON record (expires_at) WHERE expires_at IS NOT NULL;
-
-CREATE TABLE record_index (
-    partition TEXT NOT NULL,
-    sort TEXT NOT NULL,
-    record INTEGER NOT NULL,
-    PRIMARY KEY (partition, sort, record)
-) WITHOUT ROWID;
+CREATE INDEX record_index ON record (index_partition, index_sort) WHERE index_partition IS NOT NULL;
 
 CREATE TABLE delivery (
     id INTEGER PRIMARY KEY,

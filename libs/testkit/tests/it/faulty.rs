@@ -56,7 +56,7 @@ fn put(key: Key) -> Write {
         key,
         expect: Expect::Any,
         body: Bytes::new(),
-        index: Vec::new(),
+        index: None,
         expires_at: None,
     }
 }
@@ -373,7 +373,7 @@ async fn a_query_may_trail() {
     assert_eq!(read().await, 0);
     let mut write = put(key(1));
     if let Write::Put { index, .. } = &mut write {
-        index.push(waybill_messaging::IndexEntry::new("state/acme", "1"));
+        *index = Some(waybill_messaging::IndexEntry::new("state/acme", "1"));
     }
     let commit = Commit {
         writes: vec![write],

@@ -191,13 +191,13 @@ impl Flawed {
     fn keep_index(commit: &mut Commit) {
         for write in &mut commit.writes {
             if let Write::Put { key, index, .. } = write
-                && index.is_empty()
+                && index.is_none()
             {
                 let kept = format!(
                     "contract-closed/{}",
                     key.partition.split_once('/').unwrap().1
                 );
-                index.push(waybill_messaging::IndexEntry::new(kept, "1"));
+                *index = Some(waybill_messaging::IndexEntry::new(kept, "1"));
             }
         }
     }

@@ -31,7 +31,7 @@ flaws! {
     never_settles: ledger::a_mark_settles_its_delivery with NeverSettles says "delivered again";
     truncates: ledger::bodies_come_back_byte_for_byte with Truncates says "body 3";
     unlimited: ledger::a_body_over_the_limit_is_too_large with Unlimited says "expected Error::TooLarge";
-    keeps_index: ledger::a_put_replaces_all_entries with KeepsIndex says "this never came";
+    keeps_index: ledger::a_put_replaces_the_entry with KeepsIndex says "this never came";
     never_expires: ledger::an_expired_record_reads_as_absent with NeverExpires says "the time of expiry";
     no_expiry: ledger::expire_removes_only_what_has_expired with NoExpiry says "removed only 0";
     sweeps_all: ledger::expire_removes_only_what_has_expired with SweepsAll says "over its limit";

@@ -30,7 +30,7 @@ impl Handler for Counter {
             key: Key::new("done/acme", event.subject.clone()),
             expect: Expect::Absent,
             body: Bytes::new(),
-            index: Vec::new(),
+            index: None,
             expires_at: None,
         };
         Ok(Effects {

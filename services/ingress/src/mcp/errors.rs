@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 use waybill_calls::{Call, Error, Problem};
 
-use crate::desk::Refusal;
+use crate::{desk::Refusal, problem::not_now};
 
 /// A call ended without an answer: `data.code` says why, in a word.
 pub const ERROR_NO_ANSWER: i32 = -32000;
@@ -37,14 +37,16 @@ pub(super) fn calls(error: &Error) -> ErrorData {
             Some(json!({ "callId": call, "code": "idempotency_mismatch" })),
         ),
         Error::Fenced(_) => ErrorData::invalid_params(error.to_string(), None),
+        Error::Port(port @ waybill_messaging::Error::TooLarge { .. }) => {
+            ErrorData::invalid_params(port.to_string(), Some(json!({ "code": "too_large" })))
+        }
         Error::Port(_) | Error::Corrupt(_) => internal(error),
     }
 }
 
 pub(super) fn internal(error: &(dyn std::error::Error + 'static)) -> ErrorData {
     tracing::error!(error, "cannot answer a request");
-    let message = "the gateway could not do this; trying again later may help";
-    ErrorData::internal_error(message, Some(json!({ "code": "unavailable" })))
+    ErrorData::internal_error(not_now(error), Some(json!({ "code": "unavailable" })))
 }
 
 /// Why a call was not placed, where that is not the tool's to say.

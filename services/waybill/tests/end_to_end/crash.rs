@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -12,6 +12,8 @@ use tokio::{task::JoinSet, time::sleep};
 use crate::gateway::Gateway;
 
 const CALLS: usize = 1_000;
+/// Cycles of a soak after which all that was accepted is looked at.
+const CHECKED_EVERY: u64 = 50;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_running_calls_survive_sigkill() {
@@ -27,44 +29,66 @@ async fn a_thousand_running_calls_survive_sigkill() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_again_and_again_while_it_accepts() {
+    let accepted = kill_and_start(5).await;
+    assert!(accepted > 100, "only {accepted} calls were accepted");
+}
+
+/// For hours if wanted: `cargo xtask soak CYCLES`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes as long as it is told to"]
+async fn soak() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how a test is told how long to run"
+    )]
+    let cycles = std::env::var("SOAK_CYCLES").unwrap();
+    let cycles = cycles.parse().unwrap();
+    let began = Instant::now();
+    let accepted = kill_and_start(cycles).await;
+    let took = began.elapsed().as_secs();
+    println!("{cycles} kills, {accepted} calls accepted and each ended once, in {took} s");
+}
+
+/// Starts, accepts and is killed, so many times. Each accepted call has ended once; how many.
+async fn kill_and_start(cycles: u64) -> usize {
     let directory = tempfile::tempdir().unwrap();
-    let mut data_dir = directory.path().join("data");
-    let mut accepted = HashSet::new();
-    for round in 0..5 {
+    let data_dir = directory.path().join("data");
+    let (mut accepted, mut total) = (HashSet::new(), 0);
+    for cycle in 1..=cycles {
         let gateway = Arc::new(Gateway::start(&data_dir).await);
         let mut clients = JoinSet::new();
         for client in 0..16 {
-            let gateway = gateway.clone();
-            clients.spawn(async move {
-                let mut ids = Vec::new();
-                // Until the gateway has gone: a call counts when its handle was received.
-                for call in 0.. {
-                    let label = format!("{round}-{client}-{call}");
-                    let arguments = json!({ "seconds": 0.02, "label": label });
-                    let Ok(answer) = gateway.submit("slow_compute", arguments).await else {
-                        break;
-                    };
-                    let Ok(status) = answer.json::<Value>().await else {
-                        break;
-                    };
-                    ids.push(status["id"].as_str().unwrap().to_owned());
-                }
-                ids
-            });
+            let label = format!("{cycle}-{client}");
+            clients.spawn(call_until_it_is_gone(gateway.clone(), label));
         }
-        sleep(Duration::from_millis(400 + 130 * round)).await;
-        data_dir = gateway.kill();
-        while let Some(ids) = clients.join_next().await {
-            accepted.extend(ids.unwrap());
+        // Now early, now late: different moments of different work.
+        sleep(Duration::from_millis(100 + cycle * 137 % 500)).await;
+        gateway.kill();
+        for ids in clients.join_all().await {
+            accepted.extend(ids);
+        }
+        if cycle % CHECKED_EVERY == 0 || cycle == cycles {
+            finish(&Gateway::start(&data_dir).await, &accepted).await;
+            total += std::mem::take(&mut accepted).len();
         }
     }
-    assert!(
-        accepted.len() > 100,
-        "only {} calls were accepted",
-        accepted.len()
-    );
-    let gateway = Gateway::start(&data_dir).await;
-    finish(&gateway, &accepted).await;
+    total
+}
+
+/// A call counts when its handle was received.
+async fn call_until_it_is_gone(gateway: Arc<Gateway>, label: String) -> Vec<String> {
+    let mut ids = Vec::new();
+    for call in 0.. {
+        let arguments = json!({ "seconds": 0.02, "label": format!("{label}-{call}") });
+        let Ok(answer) = gateway.submit("slow_compute", arguments).await else {
+            break;
+        };
+        let Ok(status) = answer.json::<Value>().await else {
+            break;
+        };
+        ids.push(status["id"].as_str().unwrap().to_owned());
+    }
+    ids
 }
 
 async fn submit(gateway: Gateway, calls: usize) -> (Gateway, HashSet<String>) {

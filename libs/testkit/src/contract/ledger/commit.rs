@@ -224,13 +224,13 @@ pub async fn a_commit_over_the_limit_is_too_large(f: Fixture) {
     };
     let over = f
         .ledger
-        .commit(writing(writes(Commit::MAX_WRITES + 1)))
+        .commit(writing(writes(Commit::MAX_ITEMS + 1)))
         .await;
     assert_err!(over, Error::TooLarge { .. });
     assert!(space.is_untouched(&*f.ledger).await);
-    f.write(writes(Commit::MAX_WRITES)).await;
+    f.write(writes(Commit::MAX_ITEMS)).await;
     let page = f.ledger.list(&space.partition, Range::first(100)).await;
-    assert_eq!(page.expect("list").records.len(), Commit::MAX_WRITES);
+    assert_eq!(page.expect("list").records.len(), Commit::MAX_ITEMS);
 }
 
 pub async fn two_writes_of_one_key_are_refused(f: Fixture) {

@@ -24,7 +24,7 @@ pub async fn a_query_is_ordered_by_entry(f: Fixture) {
     let space = Space::new();
     let index = space.index("state");
     for (sort, entry) in [("a", "3"), ("b", "1"), ("c", "2")] {
-        f.write([put_indexed(&space.key(sort), &[(&index, entry)])])
+        f.write([put_indexed(&space.key(sort), Some((&index, entry)))])
             .await;
     }
     finds(&f, &index, Range::first(10), &["b", "c", "a"]).await;
@@ -44,7 +44,7 @@ pub async fn a_query_keeps_to_its_bounds(f: Fixture) {
     let index = space.index("time");
     for n in 1..=6 {
         let (sort, entry) = (format!("r{}", 7 - n), format!("{n}"));
-        f.write([put_indexed(&space.key(&sort), &[(&index, &entry)])])
+        f.write([put_indexed(&space.key(&sort), Some((&index, &entry)))])
             .await;
     }
     finds(
@@ -71,7 +71,7 @@ pub async fn a_query_pages_over_equal_entries(f: Fixture) {
     let index = space.index("same");
     let expected: BTreeSet<String> = (0..7).map(|n| format!("r{n}")).collect();
     for sort in &expected {
-        f.write([put_indexed(&space.key(sort), &[(&index, "same")])])
+        f.write([put_indexed(&space.key(sort), Some((&index, "same")))])
             .await;
     }
     for range in [Range::first(2), Range::last(2), Range::first(7)] {
@@ -85,12 +85,12 @@ pub async fn a_query_pages_over_equal_entries(f: Fixture) {
     }
 }
 
-pub async fn a_put_replaces_all_entries(f: Fixture) {
+pub async fn a_put_replaces_the_entry(f: Fixture) {
     let space = Space::new();
     let (key, open, closed) = (space.key("a"), space.index("open"), space.index("closed"));
-    f.write([put_indexed(&key, &[(&open, "1")])]).await;
+    f.write([put_indexed(&key, Some((&open, "1")))]).await;
     finds(&f, &open, Range::first(10), &["a"]).await;
-    f.write([put_indexed(&key, &[(&closed, "1")])]).await;
+    f.write([put_indexed(&key, Some((&closed, "1")))]).await;
     finds(&f, &closed, Range::first(10), &["a"]).await;
     finds(&f, &open, Range::first(10), &[]).await;
     let page = f
@@ -99,15 +99,15 @@ pub async fn a_put_replaces_all_entries(f: Fixture) {
         .await
         .expect("query");
     assert_eq!(page.records[0].version, 2);
-    f.write([put_indexed(&key, &[])]).await;
+    f.write([put_indexed(&key, None)]).await;
     finds(&f, &closed, Range::first(10), &[]).await;
     assert_eq!(f.version(&key).await, Some(3));
 }
 
-pub async fn a_delete_takes_its_entries_along(f: Fixture) {
+pub async fn a_delete_takes_its_entry_along(f: Fixture) {
     let space = Space::new();
     let (key, index) = (space.key("a"), space.index("i"));
-    f.write([put_indexed(&key, &[(&index, "1")])]).await;
+    f.write([put_indexed(&key, Some((&index, "1")))]).await;
     finds(&f, &index, Range::first(10), &["a"]).await;
     let expect = Expect::Any;
     f.write([Write::Delete {
@@ -116,19 +116,8 @@ pub async fn a_delete_takes_its_entries_along(f: Fixture) {
     }])
     .await;
     finds(&f, &index, Range::first(10), &[]).await;
-    f.write([put_indexed(&key, &[])]).await;
+    f.write([put_indexed(&key, None)]).await;
     finds(&f, &index, Range::first(10), &[]).await;
-}
-
-pub async fn a_record_is_found_in_each_of_its_partitions(f: Fixture) {
-    let space = Space::new();
-    let (one, two) = (space.index("one"), space.index("two"));
-    f.write([put_indexed(&space.key("a"), &[(&one, "1"), (&two, "9")])])
-        .await;
-    f.write([put_indexed(&space.key("b"), &[(&one, "2"), (&two, "8")])])
-        .await;
-    finds(&f, &one, Range::first(10), &["a", "b"]).await;
-    finds(&f, &two, Range::first(10), &["b", "a"]).await;
 }
 
 pub async fn an_expired_record_is_not_found_by_index(f: Fixture) {
@@ -139,11 +128,11 @@ pub async fn an_expired_record_is_not_found_by_index(f: Fixture) {
         key: space.key("a"),
         expect: Expect::Any,
         body: "a".into(),
-        index: vec![IndexEntry::new(&*index, "1")],
+        index: Some(IndexEntry::new(&*index, "1")),
         expires_at: Some(at),
     }])
     .await;
-    f.write([put_indexed(&space.key("b"), &[(&index, "2")])])
+    f.write([put_indexed(&space.key("b"), Some((&index, "2")))])
         .await;
     while f.clock.now() < at {
         sleep(Duration::from_millis(20)).await;

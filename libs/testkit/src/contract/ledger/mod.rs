@@ -59,9 +59,8 @@ macro_rules! ledger_contract {
                 a_query_is_ordered_by_entry,
                 a_query_keeps_to_its_bounds,
                 a_query_pages_over_equal_entries,
-                a_put_replaces_all_entries,
-                a_delete_takes_its_entries_along,
-                a_record_is_found_in_each_of_its_partitions,
+                a_put_replaces_the_entry,
+                a_delete_takes_its_entry_along,
                 an_expired_record_is_not_found_by_index,
                 a_seen_event_is_refused_whole,
                 seen_is_per_subscription,
@@ -133,20 +132,17 @@ fn put_until(
         key: key.clone(),
         expect,
         body: Bytes::copy_from_slice(body.as_ref()),
-        index: Vec::new(),
+        index: None,
         expires_at,
     }
 }
 
-fn put_indexed(key: &Key, entries: &[(&str, &str)]) -> Write {
+fn put_indexed(key: &Key, entry: Option<(&str, &str)>) -> Write {
     Write::Put {
         key: key.clone(),
         expect: Expect::Any,
         body: Bytes::copy_from_slice(key.sort.as_bytes()),
-        index: entries
-            .iter()
-            .map(|(partition, sort)| IndexEntry::new(*partition, *sort))
-            .collect(),
+        index: entry.map(|(partition, sort)| IndexEntry::new(partition, sort)),
         expires_at: None,
     }
 }
