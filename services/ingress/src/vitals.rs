@@ -95,7 +95,7 @@ impl Inner {
                 key: Key::new("health", "probe"),
                 expect: Expect::Any,
                 body: Bytes::from_static(b"{}"),
-                index: Vec::new(),
+                index: None,
                 expires_at: Some(self.bus.clock.now() + KEPT),
             }],
             events: Vec::new(),
