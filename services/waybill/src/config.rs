@@ -4,6 +4,7 @@
 use std::{
     fmt::Display,
     net::SocketAddr,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -114,14 +115,14 @@ impl Default for Http {
 
 impl Http {
     fn check(&self) -> Result<()> {
+        let bytes = 1_024..=1024 * 1024 * 1024;
+        within("http.max-body-bytes", &self.max_body_bytes, &bytes)?;
         within(
-            "http.max-body-bytes",
-            self.max_body_bytes,
-            1_024,
-            1024 * 1024 * 1024,
+            "http.rate-per-second",
+            &self.rate_per_second,
+            &(0.001..=1e9),
         )?;
-        within("http.rate-per-second", self.rate_per_second, 0.001, 1e9)?;
-        within("http.burst", self.burst, 1, u32::MAX)
+        within("http.burst", &self.burst, &(1..=u32::MAX))
     }
 
     pub(crate) fn rate(&self) -> RateLimit {
@@ -160,18 +161,23 @@ impl Default for Calls {
 
 impl Calls {
     fn check(&self) -> Result<()> {
-        within("calls.inline-wait-s", self.inline_wait_s, 0, 28)?;
-        within("calls.task-wait-s", self.task_wait_s, 0.0, 28.0)?;
-        within("calls.deadline-s", self.deadline_s, 1, DAY_S)?;
-        within("calls.retention-s", self.retention_s, 1, 10 * 365 * DAY_S)
+        within("calls.inline-wait-s", &self.inline_wait_s, &(0..=28))?;
+        within("calls.task-wait-s", &self.task_wait_s, &(0.0..=28.0))?;
+        within("calls.deadline-s", &self.deadline_s, &(1..=DAY_S))?;
+        let longest = 10 * 365 * DAY_S;
+        within("calls.retention-s", &self.retention_s, &(1..=longest))
     }
 }
 
 /// What is no number is not within anything.
-fn within<T: PartialOrd + Display>(key: &str, value: T, least: T, most: T) -> Result<()> {
-    if (&least..=&most).contains(&&value) {
+fn within<T>(key: &str, value: &T, range: &RangeInclusive<T>) -> Result<()>
+where
+    T: PartialOrd + Display,
+{
+    if range.contains(value) {
         return Ok(());
     }
+    let (least, most) = (range.start(), range.end());
     bail!("{key} = {value} is out of range: it takes {least} to {most}")
 }
 

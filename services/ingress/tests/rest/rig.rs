@@ -98,12 +98,7 @@ pub(crate) async fn rig() -> Rig {
 pub(crate) async fn rig_with(setup: Setup) -> Rig {
     let clock = Clock::simulated(DateTime::from_timestamp(1_780_000_000, 0).unwrap());
     let queue = SqliteBackend::in_memory(TOPOLOGY, clock.clone()).unwrap();
-    let breakable = Arc::new(Breakable {
-        inner: queue.clone(),
-        broken: AtomicBool::new(false),
-        full: AtomicBool::new(false),
-        commits: AtomicUsize::new(0),
-    });
+    let breakable = Arc::new(Breakable::new(queue.clone()));
     let meter = Meter::default();
     let ledger = meter.over(breakable.clone());
     let bus = Bus {
@@ -450,6 +445,15 @@ pub(crate) struct Breakable {
 }
 
 impl Breakable {
+    fn new(inner: SqliteBackend) -> Self {
+        Self {
+            inner,
+            broken: AtomicBool::new(false),
+            full: AtomicBool::new(false),
+            commits: AtomicUsize::new(0),
+        }
+    }
+
     /// No room for writes any more; reads go on.
     pub(crate) fn fill_up(&self) {
         self.full.store(true, Ordering::Relaxed);

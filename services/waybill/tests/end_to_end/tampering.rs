@@ -22,6 +22,9 @@ struct Segment {
     first: u64,
 }
 
+/// What somebody does to the database.
+type Deed<'a> = &'a dyn Fn(&Connection);
+
 #[tokio::test]
 async fn an_edited_missing_or_moved_entry_is_named() {
     let directory = tempfile::tempdir().unwrap();
@@ -58,7 +61,7 @@ async fn an_edited_missing_or_moved_entry_is_named() {
         let sql = "DELETE FROM record WHERE partition = 'audit/segments' AND id >= ?1";
         assert!(database.execute(sql, [fourth.row]).unwrap() > 0);
     };
-    let deeds: [(&str, &dyn Fn(&Connection), String); 4] = [
+    let deeds: [(&str, Deed<'_>, String); 4] = [
         ("edit", &edit, "was edited".to_owned()),
         ("lose", &lose, format!("entry {} is missing", third.first)),
         (
