@@ -101,8 +101,13 @@ impl Run<'_> {
             ToolError::Unknown { message, .. } if self.once => {
                 self.reconcile(attempt, &message).await
             }
-            ToolError::Unknown { message, source } => {
-                self.again(attempt, Trouble(message, source), None).await
+            ToolError::Unknown {
+                message,
+                retry_after,
+                source,
+            } => {
+                self.again(attempt, Trouble(message, source), retry_after)
+                    .await
             }
             ToolError::Cancelled if self.once => {
                 self.reconcile(attempt, "it stopped by itself").await
@@ -216,8 +221,10 @@ impl Run<'_> {
                 let trouble = Trouble(format!("it did not act, because {why}"), None);
                 return self.again(attempt, trouble, None).await;
             }
-            Ok(Ok(Err(ToolError::Unavailable { retry_after, .. }))) => retry_after,
-            Ok(Ok(Err(ToolError::Unknown { .. }))) | Err(_) => None,
+            Ok(Ok(Err(
+                ToolError::Unavailable { retry_after, .. } | ToolError::Unknown { retry_after, .. },
+            ))) => retry_after,
+            Err(_) => None,
             Ok(Ok(Ok(Reconciled::CannotTell) | Err(_)) | Err(_)) => return unknown(attempt, why),
         };
         let last = exhausted(attempt.call(), attempt.counted(), self.receives);

@@ -105,14 +105,19 @@ async fn every_refusal_has_its_ending() {
 async fn an_upstream_that_comes_back_is_asked_again_by_the_queue() {
     let world = World::new(tool(|nth| match nth {
         0 => Err(unavailable(Some(Duration::from_secs(7)))),
-        1 => Err(unclear()),
+        1 => Err(ToolError::Unknown {
+            message: "503".to_owned(),
+            retry_after: Some(Duration::from_secs(9)),
+            source: None,
+        }),
         _ => Ok("back"),
     }));
     let id = world.submit().await;
     let after = Duration::from_secs(7);
     assert_eq!(world.step().await, Settlement::Retry { after });
     sleep(after).await;
-    assert!(matches!(world.step().await, Settlement::Retry { .. }));
+    let after = Duration::from_secs(9);
+    assert_eq!(world.step().await, Settlement::Retry { after });
     assert_eq!(world.state(&id).await, CallState::WaitingCapacity);
     world.drain().await;
     assert_eq!(world.text(&id).await, "back");

@@ -452,6 +452,7 @@ pub(crate) fn unavailable(retry_after: Option<Duration>) -> ToolError {
 pub(crate) fn unclear() -> ToolError {
     ToolError::Unknown {
         message: "the connection was cut".to_owned(),
+        retry_after: None,
         source: None,
     }
 }
