@@ -13,7 +13,7 @@ use waybill_events::EventType::{
 use waybill_messaging::Settlement;
 use waybill_toolkit::{Effect, LogLevel, ToolError};
 
-use super::world::{Fake, World, question, text, unavailable, unclear};
+use super::world::{Fake, World, question, text, unavailable};
 
 fn tool(told: impl Fn(u32) -> Result<&'static str, ToolError> + Send + Sync + 'static) -> Fake {
     Fake::new(Effect::ReadOnly, move |nth, _| {

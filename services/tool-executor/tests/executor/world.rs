@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     future::pending,
+    ops::Range,
     path::Path,
     sync::{
         Arc,
@@ -21,7 +22,7 @@ use waybill_backend_sqlite::{DirectoryBlobs, SqliteBackend};
 use waybill_calls::{Call, CallState, Calls, NewCall, Outcome, Problem};
 use waybill_events::{CallId, Event, EventType, TenantId};
 use waybill_messaging::{
-    Bus, Clock, Commit, Committed, Delivery, Events, Handler, Key, Ledger, Page, Queue, Range,
+    Bus, Clock, Commit, Committed, Delivery, Error, Events, Handler, Key, Ledger, Page, Queue,
     Record, Result, Settlement, Subscription, dispatch,
 };
 use waybill_resilience::{Breakers, Settings};
@@ -121,6 +122,8 @@ pub(crate) struct Mortal {
     left: Arc<AtomicI64>,
     /// Whether the last commit still happens.
     after: bool,
+    /// Which commits, counted from 0, answer that the ledger is away. With `after` they happen.
+    away: Range<u32>,
     /// How long a commit that has happened keeps its answer back.
     latency: Duration,
     died: Arc<Notify>,
@@ -130,7 +133,13 @@ pub(crate) struct Mortal {
 #[async_trait]
 impl Ledger for Mortal {
     async fn commit(&self, commit: Commit) -> Result<Committed> {
-        self.commits.fetch_add(1, Ordering::SeqCst);
+        let nth = self.commits.fetch_add(1, Ordering::SeqCst);
+        if self.away.contains(&nth) {
+            if self.after {
+                self.inner.commit(commit).await?;
+            }
+            return Err(Error::unavailable("away", "as told"));
+        }
         let dies = self.left.fetch_sub(1, Ordering::SeqCst) == 0;
         if dies && !self.after {
             self.died.notify_one();
@@ -149,10 +158,10 @@ impl Ledger for Mortal {
     async fn get(&self, key: &Key) -> Result<Option<Record>> {
         self.inner.get(key).await
     }
-    async fn list(&self, partition: &str, range: Range) -> Result<Page> {
+    async fn list(&self, partition: &str, range: waybill_messaging::Range) -> Result<Page> {
         self.inner.list(partition, range).await
     }
-    async fn query(&self, partition: &str, range: Range) -> Result<Page> {
+    async fn query(&self, partition: &str, range: waybill_messaging::Range) -> Result<Page> {
         self.inner.query(partition, range).await
     }
     async fn changed(&self, key: &Key, after: u64, wait: Duration) -> Result<Option<Record>> {
@@ -210,24 +219,30 @@ impl World {
     }
 
     pub(crate) fn worker(&self) -> Worker {
-        self.process(-1, false, Duration::ZERO)
+        self.process(-1, false, Duration::ZERO, 0..0)
+    }
+
+    /// Its ledger is away for these commits, counted from 0; `after`: they happen all the same.
+    pub(crate) fn cut_off(&self, away: Range<u32>, after: bool) -> Worker {
+        self.process(-1, after, Duration::ZERO, away)
     }
 
     /// Its commits are answered late.
     pub(crate) fn late(&self, latency: Duration) -> Worker {
-        self.process(-1, false, latency)
+        self.process(-1, false, latency, 0..0)
     }
 
     /// Dies at its `nth` commit, just before or after it.
     pub(crate) fn mortal(&self, nth: i64, after: bool) -> Worker {
-        self.process(nth, after, Duration::ZERO)
+        self.process(nth, after, Duration::ZERO, 0..0)
     }
 
-    fn process(&self, nth: i64, after: bool, latency: Duration) -> Worker {
+    fn process(&self, nth: i64, after: bool, latency: Duration, away: Range<u32>) -> Worker {
         let ledger = Mortal {
             inner: self.backend.clone(),
             left: Arc::new(AtomicI64::new(nth)),
             after,
+            away,
             latency,
             died: Arc::default(),
             commits: Arc::default(),
