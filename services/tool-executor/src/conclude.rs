@@ -18,7 +18,7 @@ use crate::{
     error::failure,
     limits::{KEEP_TRIES, LEDGER_PAUSE, MAX_RESULT, RECONCILE},
     plan::{cancelled, exhausted, expired, outcome_unknown},
-    run::{Verdict, Why, tool_run},
+    run::{Verdict, Why, longest, tool_run},
 };
 
 /// What is known about a run besides its verdict.
@@ -90,18 +90,15 @@ impl Run<'_> {
             }
             ToolError::Unknown { .. } if cancel && !self.once => attempt.end(cancelled()),
             ToolError::InputRequired(requests) => self.asks(attempt, requests),
+            ToolError::Unknown { message, .. } if self.once => {
+                self.reconcile(attempt, &message).await
+            }
             ToolError::Unavailable {
                 message,
                 retry_after,
                 source,
-            } => {
-                self.again(attempt, Trouble(message, source), retry_after)
-                    .await
             }
-            ToolError::Unknown { message, .. } if self.once => {
-                self.reconcile(attempt, &message).await
-            }
-            ToolError::Unknown {
+            | ToolError::Unknown {
                 message,
                 retry_after,
                 source,
@@ -261,7 +258,7 @@ impl Run<'_> {
     }
 
     fn timed_out(&self) -> Problem {
-        let limit = self.tool.spec().timeout.as_secs_f64();
+        let limit = longest(self.tool).as_secs_f64();
         let message = format!("{} gave no answer within {limit} s.", self.name());
         Problem::new("timeout", message)
     }

@@ -14,14 +14,15 @@ use waybill_toolkit::{Effect, JsonObject, Registry, Tool};
 
 use crate::{
     attempt::{Attempt, Stores},
+    bulkhead::Bulkheads,
     conclude::Run,
     ending::overtaken,
     error::{Error, failure},
-    gate::{Gate, Pass, gate, park},
-    limits::{CONCURRENCY, LEASE, LONGEST_RUN, MAX_RECEIVES},
+    gate::{Course, Gate, Guards, Pass, gate, park},
+    limits::{CONCURRENCY, LEASE, LONGEST_DELIVERY, MAX_RECEIVES},
     notes::Notes,
     plan::{Plan, outcome_unknown, plan},
-    run::run,
+    run::{longest, run},
 };
 
 /// Runs the tools of accepted calls.
@@ -29,6 +30,7 @@ pub struct ToolExecutor {
     stores: Stores,
     registry: Registry,
     breakers: Arc<Breakers>,
+    bulkheads: Bulkheads,
 }
 
 impl ToolExecutor {
@@ -48,6 +50,7 @@ impl ToolExecutor {
             },
             registry,
             breakers,
+            bulkheads: Bulkheads::default(),
         }
     }
 
@@ -148,7 +151,11 @@ impl ToolExecutor {
             Err(problem) => return Ok(self.end(stored, problem)),
         };
         let upstream = tool.spec().upstream.as_deref();
-        let gate = gate(&self.stores, &self.breakers, upstream, &stored, cx.receives);
+        let guards = Guards {
+            breakers: &self.breakers,
+            bulkheads: &self.bulkheads,
+        };
+        let gate = gate(&self.stores, guards, upstream, &stored, cx.receives);
         let pass = match Box::pin(gate).await? {
             Gate::Through(pass) => pass,
             Gate::Parked(failure) => return Err(failure),
@@ -179,7 +186,13 @@ impl ToolExecutor {
         };
         let verdict = run(&mut attempt, &*tool, arguments, &cx.shutdown).await;
         if let Some(pass) = pass {
-            Box::pin(pass.report(&verdict, began.elapsed())).await;
+            let took = began.elapsed();
+            let course = Course {
+                verdict: &verdict,
+                took,
+                cut_short: attempt.left().is_zero() && took < longest(&*tool),
+            };
+            Box::pin(pass.report(&course)).await;
         }
         let run = Run {
             tool: &*tool,
@@ -203,7 +216,7 @@ impl ToolExecutor {
 
 impl Handler for ToolExecutor {
     const SUBSCRIPTION: Subscription = Subscription {
-        timeout: LONGEST_RUN,
+        timeout: LONGEST_DELIVERY,
         lease: LEASE,
         max_receives: MAX_RECEIVES,
         concurrency: CONCURRENCY,

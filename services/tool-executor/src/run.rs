@@ -17,7 +17,7 @@ use waybill_toolkit::{
 use crate::{
     attempt::Attempt,
     error::Error,
-    limits::{GRACE, LEDGER_PAUSE, PROGRESS_EVERY, QUIET, WATCH},
+    limits::{GRACE, LEDGER_PAUSE, LONGEST_RUN, PROGRESS_EVERY, QUIET, WATCH},
 };
 
 /// How a run ended.
@@ -51,7 +51,7 @@ pub(crate) async fn run(
     arguments: JsonObject,
     shutdown: &CancellationToken,
 ) -> Verdict {
-    let (left, timeout) = (attempt.left(), tool.spec().timeout);
+    let (left, timeout) = (attempt.left(), longest(tool));
     let deadline = Instant::now() + left.min(timeout);
     let cancel = CancellationToken::new();
     let (cx, signals) = ToolContext::new(tool_run(attempt, deadline), cancel.clone());
@@ -83,6 +83,11 @@ pub(crate) async fn run(
     };
     cancel.cancel();
     Verdict::Stopped(why)
+}
+
+/// How long one attempt of the tool may take.
+pub(crate) fn longest(tool: &dyn Tool) -> Duration {
+    tool.spec().timeout.min(LONGEST_RUN)
 }
 
 /// What a run of this attempt is given.

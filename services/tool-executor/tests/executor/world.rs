@@ -102,14 +102,17 @@ impl Tool for Fake {
     }
 }
 
-struct Kit(Option<Arc<Fake>>);
+struct Kit {
+    name: &'static str,
+    tool: Option<Arc<Fake>>,
+}
 
 impl Toolkit for Kit {
-    fn name(&self) -> &'static str {
-        "kit"
+    fn name(&self) -> &str {
+        self.name
     }
     fn tools(&self) -> Vec<Arc<dyn Tool>> {
-        let tool = self.0.clone();
+        let tool = self.tool.clone();
         tool.into_iter().map(|tool| tool as Arc<dyn Tool>).collect()
     }
 }
@@ -214,8 +217,14 @@ impl World {
 
     /// Whether the tool is there.
     pub(crate) fn offer(&self, there: bool) {
-        let kit = Kit(there.then(|| self.tool.clone()));
-        self.registry.set(&kit).unwrap();
+        let tool = there.then(|| self.tool.clone());
+        self.registry.set(&Kit { name: "kit", tool }).unwrap();
+    }
+
+    /// Offers another tool as well.
+    pub(crate) fn also(&self, tool: Fake) {
+        let tool = Some(Arc::new(tool));
+        self.registry.set(&Kit { name: "also", tool }).unwrap();
     }
 
     pub(crate) fn worker(&self) -> Worker {
@@ -276,13 +285,17 @@ impl World {
     }
 
     pub(crate) async fn submit_for(&self, deadline: Duration) -> CallId {
+        self.submit_to(&self.tool.spec.name, deadline).await
+    }
+
+    pub(crate) async fn submit_to(&self, tool: &str, deadline: Duration) -> CallId {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let random = u128::from(NEXT.fetch_add(1, Ordering::SeqCst));
         let new = NewCall {
             id: CallId::new(self.clock.now(), random),
             tenant: tenant(),
             principal: "key".to_owned(),
-            tool: self.tool.spec.name.clone(),
+            tool: tool.to_owned(),
             effect: self.tool.spec.effect.as_str(),
             arguments: json!({"a": 1}),
             deadline,
