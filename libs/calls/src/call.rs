@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use waybill_events::{
-    CallId, Draft, TenantId, ToolCallCancelled, ToolCallCompleted, ToolCallExpired, ToolCallFailed,
+    CallId, Draft, EventData, EventId, Story, TenantId, ToolCallCancelled, ToolCallCompleted,
+    ToolCallExpired, ToolCallFailed,
 };
 
 use crate::Payload;
@@ -394,52 +395,41 @@ impl Call {
         let (tool, attempt) = (self.tool.clone(), self.attempt);
         let passed = (self.updated_at - self.created_at).num_milliseconds();
         let duration_ms = u64::try_from(passed).unwrap_or(0);
-        let (tenant, subject) = (self.tenant.clone(), self.id.as_str());
         let (result_bytes, is_error) = result;
         Some(match (self.state, &self.outcome) {
-            (CallState::Completed, _) => Draft::new(
-                tenant,
-                subject,
-                &ToolCallCompleted {
-                    tool,
-                    attempt,
-                    is_error,
-                    duration_ms,
-                    result_bytes,
-                },
-            ),
-            (CallState::Cancelled, _) => Draft::new(
-                tenant,
-                subject,
-                &ToolCallCancelled {
-                    tool,
-                    attempt,
-                    duration_ms,
-                },
-            ),
-            (CallState::Expired, _) => Draft::new(
-                tenant,
-                subject,
-                &ToolCallExpired {
-                    tool,
-                    attempt,
-                    duration_ms,
-                },
-            ),
-            (CallState::Failed, Some(Outcome::Error(problem))) => {
-                let code = problem.code.clone();
-                Draft::new(
-                    tenant,
-                    subject,
-                    &ToolCallFailed {
-                        tool,
-                        attempt,
-                        code,
-                        duration_ms,
-                    },
-                )
-            }
+            (CallState::Completed, _) => self.draft(&ToolCallCompleted {
+                tool,
+                attempt,
+                is_error,
+                duration_ms,
+                result_bytes,
+            }),
+            (CallState::Cancelled, _) => self.draft(&ToolCallCancelled {
+                tool,
+                attempt,
+                duration_ms,
+            }),
+            (CallState::Expired, _) => self.draft(&ToolCallExpired {
+                tool,
+                attempt,
+                duration_ms,
+            }),
+            (CallState::Failed, Some(Outcome::Error(problem))) => self.draft(&ToolCallFailed {
+                tool,
+                attempt,
+                code: problem.code.clone(),
+                duration_ms,
+            }),
             _ => return None,
+        })
+    }
+
+    /// An event of this call, in the call's own story: all of them share correlation and trace,
+    /// whoever emits them and whatever was the cause.
+    pub fn draft<D: EventData>(&self, data: &D) -> Draft {
+        Draft::new(self.tenant.clone(), self.id.as_str(), data).within(Story {
+            correlation: EventId::derived(self.id.as_str(), "ingress", 0),
+            traceparent: self.traceparent.clone(),
         })
     }
 

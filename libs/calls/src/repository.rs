@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::to_raw_value};
 use waybill_events::{
-    CallId, Draft, EventId, Stamp, TenantId, ToolCallCancelRequested, ToolCallInputProvided,
+    CallId, Draft, Stamp, TenantId, ToolCallCancelRequested, ToolCallInputProvided,
     ToolCallRequested,
 };
 use waybill_messaging::{
@@ -117,11 +117,10 @@ impl Calls {
             arguments_sha256: call.arguments_sha256.clone(),
             deadline: call.deadline,
         };
-        let draft = Draft::new(call.tenant.clone(), call.id.as_str(), &requested);
-        let stamp = stamp("ingress", &call, call.id.as_str(), None);
+        let stamp = stamp("ingress", &call, call.id.as_str());
         let mut commit = Commit {
             writes: vec![Self::write(&call, Expect::Absent)],
-            events: vec![draft.stamp(&stamp, 0)],
+            events: vec![call.draft(&requested).stamp(&stamp, 0)],
             seen: Vec::new(),
         };
         let Some(key) = idempotency else {
@@ -227,7 +226,7 @@ impl Calls {
                         tool: call.tool.clone(),
                         principal,
                     };
-                    drafts.push(Draft::new(call.tenant.clone(), call.id.as_str(), &data));
+                    drafts.push(call.draft(&data));
                     if ended {
                         drafts.extend(call.ended((0, false)));
                     }
@@ -259,11 +258,7 @@ impl Calls {
                 principal,
                 keys,
             };
-            Ok(Some(vec![Draft::new(
-                call.tenant.clone(),
-                call.id.as_str(),
-                &data,
-            )]))
+            Ok(Some(vec![call.draft(&data)]))
         })
         .await
     }
@@ -299,8 +294,7 @@ impl Calls {
         let Stored { call, version } = stored;
         // The version makes the ids of these events new at every change, and the same for a repeat.
         let cause = format!("{}.{version}", call.id);
-        let correlation = Self::correlation(&call.id);
-        let stamp = stamp("calls", call, &cause, Some(&correlation));
+        let stamp = stamp("calls", call, &cause);
         let events = drafts.into_iter().enumerate();
         let commit = Commit {
             writes: vec![Self::write(call, Expect::Version(*version))],
@@ -360,11 +354,6 @@ impl Calls {
             Some(Outcome::Result(payload)) => self.load(payload).await,
             _ => Ok(None),
         }
-    }
-
-    /// The correlation id of every event of a call: the id of the event that began it.
-    fn correlation(call: &CallId) -> EventId {
-        EventId::derived(call.as_str(), "ingress", 0)
     }
 
     async fn accept(&self, new: NewCall) -> Result<(Call, Option<Key>), Error> {
@@ -480,19 +469,14 @@ fn span(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
 
-fn stamp<'a>(
-    service: &'a str,
-    call: &'a Call,
-    cause: &'a str,
-    correlation: Option<&'a EventId>,
-) -> Stamp<'a> {
-    let traceparent = call.traceparent.as_deref();
+/// Without a story: a call's drafts bring theirs.
+fn stamp<'a>(service: &'a str, call: &Call, cause: &'a str) -> Stamp<'a> {
     Stamp {
         service,
         now: call.updated_at,
         cause,
-        correlation,
+        correlation: None,
         causation: None,
-        traceparent,
+        traceparent: None,
     }
 }

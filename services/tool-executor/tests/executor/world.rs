@@ -34,6 +34,8 @@ use waybill_toolkit::{
 
 /// Sees every event, for the tests to look at.
 pub(crate) const WATCH: Subscription = Subscription::new("watch", Events::All);
+/// Of every request.
+pub(crate) const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 /// Longer than a lease.
 pub(crate) const AFTER_LEASE: Duration = Duration::from_secs(61);
 
@@ -301,7 +303,7 @@ impl World {
             deadline,
             retention: Duration::from_hours(1),
             idempotency_key: None,
-            traceparent: None,
+            traceparent: Some(TRACE.to_owned()),
             client_capabilities: None,
         };
         self.calls.submit(new).await.unwrap().stored.call.id
