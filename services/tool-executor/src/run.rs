@@ -99,6 +99,7 @@ pub(crate) fn tool_run(attempt: &Attempt, deadline: Instant) -> ToolRun {
         tenant: call.tenant.clone(),
         attempt: attempt.number(),
         deadline,
+        now: attempt.now(),
         checkpoint: call.checkpoint.clone(),
         responses: call.input_responses.clone(),
         client_capabilities: capabilities.and_then(|value| serde_json::from_value(value).ok()),

@@ -125,6 +125,29 @@ async fn an_upstream_that_comes_back_is_asked_again_by_the_queue() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_tool_is_told_the_time() {
+    let world = World::new(Fake::new(Effect::ReadOnly, |_, cx| {
+        async {
+            let began = cx.now();
+            sleep(Duration::from_secs(5)).await;
+            Ok(text(&format!(
+                "{} {}",
+                began.to_rfc3339(),
+                cx.now() - began
+            )))
+        }
+        .boxed()
+    }));
+    sleep(Duration::from_mins(1)).await;
+    let (began, id) = (world.clock.now(), world.submit().await);
+    world.drain().await;
+    assert_eq!(
+        world.text(&id).await,
+        format!("{} PT5S", began.to_rfc3339())
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_upstream_that_stays_away_fails_the_call_after_its_attempts() {
     let world = World::new(tool(|_| Err(unavailable(None))));
     let id = world.submit().await;
