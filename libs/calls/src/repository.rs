@@ -14,7 +14,11 @@ use waybill_messaging::{
     BlobKey, Blobs, Clock, Commit, Expect, IndexEntry, Key, Ledger, Range, Record, Write,
 };
 
-use crate::{Call, CallState, Fenced, INLINE_LIMIT, Outcome, Payload, digest};
+use crate::{
+    Call, CallState, Fenced, INLINE_LIMIT, Outcome, Payload,
+    budget::{fits, json},
+    digest,
+};
 
 /// Partitions of the index of open calls: no single one takes every write.
 const OPEN_SHARDS: u8 = 8;
@@ -29,6 +33,13 @@ pub enum Error {
     /// The idempotency key was used with other arguments.
     #[error("the idempotency key was used for call {call} with another tool or other arguments")]
     IdempotencyMismatch { call: CallId },
+    /// What a client sent does not fit the call's record.
+    #[error("{what} are {size} bytes; at most {limit} are kept")]
+    TooLarge {
+        what: &'static str,
+        size: usize,
+        limit: usize,
+    },
     #[error(transparent)]
     Fenced(#[from] Fenced),
     #[error("cannot reach the ledger")]
@@ -133,11 +144,11 @@ impl Calls {
         commit.writes.push(Write::Put {
             key: key.clone(),
             expect: Expect::Absent,
-            body: json(&Idempotent {
+            body: Bytes::from(json(&Idempotent {
                 call: call.id.clone(),
                 tool: call.tool.clone(),
                 arguments_sha256: call.arguments_sha256.clone(),
-            }),
+            })),
             index: Vec::new(),
             expires_at: Some(call.expires_at),
         });
@@ -252,6 +263,8 @@ impl Calls {
             if keys.is_empty() {
                 return Ok(None);
             }
+            let given = &call.input_responses;
+            fits("the answers", given, Call::MAX_ANSWERS)?;
             let (tool, principal) = (call.tool.clone(), principal.to_owned());
             let data = ToolCallInputProvided {
                 tool,
@@ -261,6 +274,16 @@ impl Calls {
             Ok(Some(vec![call.draft(&data)]))
         })
         .await
+    }
+
+    /// Commits a call that was [opened again](Call::reopen). Its arguments are kept as long as it is.
+    pub async fn reopened(&self, stored: &Stored) -> Result<Stored, Error> {
+        if let Payload::Blob { key, .. } = &stored.call.arguments
+            && let Some(body) = self.blobs.get(key).await?
+        {
+            self.blobs.put(key, body, stored.call.expires_at).await?;
+        }
+        self.commit(stored, Vec::new()).await
     }
 
     /// Reads, changes and commits, again when somebody else was faster. `None` from `transition`
@@ -321,7 +344,7 @@ impl Calls {
         Write::Put {
             key: key(&call.tenant, &call.id),
             expect,
-            body: json(call),
+            body: call.body().into(),
             index: open.then(entry).into_iter().collect(),
             expires_at: Some(call.expires_at),
         }
@@ -357,6 +380,12 @@ impl Calls {
     }
 
     async fn accept(&self, new: NewCall) -> Result<(Call, Option<Key>), Error> {
+        let declared = &new.client_capabilities;
+        fits(
+            "the client's capabilities",
+            declared,
+            Call::MAX_CAPABILITIES,
+        )?;
         let now = self.clock.now();
         let deadline = now + span(new.deadline);
         let expires_at = deadline + span(new.retention);
@@ -389,6 +418,7 @@ impl Calls {
             created_at: now,
             updated_at: now,
             deadline,
+            reopened_at: None,
             expires_at,
             progress: None,
             reports: Vec::new(),
@@ -459,10 +489,6 @@ fn stored(record: &Record) -> Result<Stored, Error> {
         call,
         version: record.version,
     })
-}
-
-fn json(value: &impl Serialize) -> Bytes {
-    Bytes::from(serde_json::to_vec(value).expect("records have string keys only"))
 }
 
 fn span(duration: Duration) -> TimeDelta {

@@ -177,7 +177,8 @@ impl ToolContext {
     }
 
     /// Saves where to go on after a crash; durable when it returns true. False: the executor has
-    /// gone (shutdown, or a newer attempt took over) and the tool should stop.
+    /// gone (shutdown, or a newer attempt took over), or it is more than 64 KiB of JSON, of which our
+    /// log tells; the tool should stop.
     pub async fn checkpoint<T: Serialize + Sync>(&self, value: &T) -> bool {
         let Ok(value) = serde_json::to_value(value) else {
             return false;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, panic::AssertUnwindSafe, time::Duration};
 use futures::FutureExt;
 use serde_json::{Value, value::RawValue};
 use tokio::time::{Instant, sleep, timeout};
-use waybill_calls::{INLINE_LIMIT, Outcome, Payload, Problem};
+use waybill_calls::{Call, INLINE_LIMIT, Outcome, Payload, Problem, stored_size};
 use waybill_messaging::{BoxError, Effects, Failure};
 use waybill_toolkit::{
     CallToolResult, ContentBlock, InputRequests, JsonObject, Reconciled, Tool, ToolContext,
@@ -171,6 +171,12 @@ impl Run<'_> {
         }
         if questions.is_empty() {
             let message = format!("{} waits for input and asks for nothing.", self.name());
+            return attempt.end(Problem::new("internal", message));
+        }
+        let bytes = stored_size(&questions);
+        if bytes > Call::MAX_QUESTIONS {
+            let (name, most) = (self.name(), Call::MAX_QUESTIONS);
+            let message = format!("{name} asks for {bytes} bytes; at most {most} are kept.");
             return attempt.end(Problem::new("internal", message));
         }
         attempt.end(Ending::Ask(questions))

@@ -230,9 +230,11 @@ impl Handler for ToolExecutor {
     };
 
     async fn handle(&self, event: &Event, cx: &Context) -> Result<Effects, Failure> {
-        let Some(stored) = self.load(event).await? else {
+        let Some(mut stored) = self.load(event).await? else {
             return Ok(Effects::default());
         };
+        let now = self.stores.clock.now();
+        let reopened = stored.call.reopen(now);
         // The first delivery of a call has none, and does not look.
         let notes = if cx.receives > 1 || stored.call.attempt > 0 {
             Notes::read(&*self.stores.ledger, &stored.call).await?
@@ -240,13 +242,12 @@ impl Handler for ToolExecutor {
             Notes::default()
         };
         let tried = stored.call.attempt.saturating_sub(notes.forgiven);
-        match plan(
-            &stored.call,
-            event,
-            cx.receives,
-            tried,
-            self.stores.clock.now(),
-        ) {
+        let plan = plan(&stored.call, event, cx.receives, tried, now);
+        if reopened && plan == Plan::Run {
+            let committed = self.stores.calls.reopened(&stored).await;
+            stored = committed.map_err(failure)?;
+        }
+        match plan {
             Plan::Nothing => Ok(Effects::default()),
             Plan::End(problem) => Ok(self.end(stored, problem)),
             Plan::ComeBack(after) => Err(Failure::Retry {

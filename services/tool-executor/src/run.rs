@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
-use waybill_calls::{LogLine, Progress, Said};
+use waybill_calls::{Call, LogLine, Progress, Said, stored_size};
 use waybill_toolkit::{
     JsonObject, LogLevel, Signal, Signals, Tool, ToolContext, ToolResult, ToolRun,
 };
@@ -171,6 +171,14 @@ impl Watch<'_> {
     async fn take(&mut self, signal: Signal) -> Result<(), Error> {
         match heard(signal) {
             Ok(said) => said.into_iter().for_each(|said| self.attempt.hear(said)),
+            Err((value, _)) if stored_size(&value) > Call::MAX_CHECKPOINT => {
+                tracing::warn!(
+                    tool = self.attempt.call().tool,
+                    bytes = stored_size(&value),
+                    limit = Call::MAX_CHECKPOINT,
+                    "a checkpoint is too large and is not saved"
+                );
+            }
             Err((value, saved)) => {
                 // When it fails `saved` is dropped, and the tool knows.
                 self.attempt.save(&value).await?;

@@ -291,6 +291,14 @@ impl World {
     }
 
     pub(crate) async fn submit_to(&self, tool: &str, deadline: Duration) -> CallId {
+        self.place(tool, json!({"a": 1}), deadline).await
+    }
+
+    pub(crate) async fn submit_with(&self, arguments: Value, deadline: Duration) -> CallId {
+        self.place(&self.tool.spec.name, arguments, deadline).await
+    }
+
+    async fn place(&self, tool: &str, arguments: Value, deadline: Duration) -> CallId {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let random = u128::from(NEXT.fetch_add(1, Ordering::SeqCst));
         let new = NewCall {
@@ -299,7 +307,7 @@ impl World {
             principal: "key".to_owned(),
             tool: tool.to_owned(),
             effect: self.tool.spec.effect.as_str(),
-            arguments: json!({"a": 1}),
+            arguments,
             deadline,
             retention: Duration::from_hours(1),
             idempotency_key: None,
