@@ -6,10 +6,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use waybill_events::{
-    CallId, Draft, TenantId, ToolCallCancelled, ToolCallCompleted, ToolCallExpired, ToolCallFailed,
+    CallId, Draft, EventData, EventId, Story, TenantId, ToolCallCancelled, ToolCallCompleted,
+    ToolCallExpired, ToolCallFailed,
 };
 
-use crate::Payload;
+use crate::{Payload, budget::cut};
 
 /// Where a call is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -46,6 +47,9 @@ pub struct Call {
     pub updated_at: DateTime<Utc>,
     /// When the sweep ends it, whatever it does.
     pub deadline: DateTime<Utc>,
+    /// When its time began anew: see [`Call::reopen`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reopened_at: Option<DateTime<Utc>>,
     /// When the record may be forgotten.
     pub expires_at: DateTime<Utc>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -201,6 +205,7 @@ impl Problem {
 impl Said {
     /// No longer than the record has room for.
     fn bounded(mut self) -> Self {
+        let cut = |text: &mut String| cut(text, Call::MAX_REPORT_BYTES);
         match &mut self {
             Self::Progress(progress) => progress.message.iter_mut().for_each(cut),
             Self::Log(line) => {
@@ -222,21 +227,8 @@ impl Said {
 }
 
 impl Call {
-    /// Reports that a record keeps.
-    pub const MAX_REPORTS: usize = 64;
-    /// Longest text of one report: all of them stay a fraction of the 400 KB that a `DynamoDB` item
-    /// may have.
-    pub const MAX_REPORT_BYTES: usize = 1024;
-
     /// A worker takes it: the attempt that it may act under.
-    ///
-    /// A call that ended because its delivery was dead-lettered is opened again: only an operator's
-    /// redrive brings that delivery back. It keeps its deadline.
     pub fn claim(&mut self, now: DateTime<Utc>) -> Result<u32, Fenced> {
-        if self.is_dead_lettered() {
-            self.state = CallState::Accepted;
-            self.outcome = None;
-        }
         self.open()?;
         self.attempt += 1;
         self.state = CallState::Running;
@@ -250,6 +242,25 @@ impl Call {
         let dead = |problem: &Problem| problem.code == "dead_lettered";
         self.state == CallState::Failed
             && matches!(&self.outcome, Some(Outcome::Error(problem)) if dead(problem))
+    }
+
+    /// Opens it again when it ended as a dead letter: only an operator's redrive brings that
+    /// delivery back, and wants it to run. It has as much time as it had at first, from now on, and
+    /// is kept for as long after that. False: there is nothing to open.
+    pub fn reopen(&mut self, now: DateTime<Utc>) -> bool {
+        if !self.is_dead_lettered() {
+            return false;
+        }
+        let time = self.deadline - self.reopened_at.unwrap_or(self.created_at);
+        let kept = self.expires_at - self.deadline;
+        self.reopened_at = Some(now);
+        self.deadline = now + time;
+        self.expires_at = self.deadline + kept;
+        // Back on the queue: whose event brings it does not matter.
+        self.state = CallState::WaitingCapacity;
+        self.outcome = None;
+        self.updated_at = now;
+        true
     }
 
     pub fn progress(
@@ -271,10 +282,10 @@ impl Call {
         self.mine(attempt)?;
         let first = self.reports.last().map_or(0, |last| last.seq) + 1;
         for (seq, said) in (first..).zip(said) {
+            let said = said.bounded();
             if let Said::Progress(progress) = &said {
                 self.progress = Some(progress.clone());
             }
-            let said = said.bounded();
             self.reports.push(Report { seq, said });
         }
         let surplus = self.reports.len().saturating_sub(Self::MAX_REPORTS);
@@ -283,6 +294,7 @@ impl Call {
         Ok(())
     }
 
+    /// `checkpoint` has at most [`Call::MAX_CHECKPOINT`] bytes.
     pub fn save(
         &mut self,
         attempt: u32,
@@ -316,7 +328,8 @@ impl Call {
         Ok(())
     }
 
-    /// Asks the client. The tool has not acted, so an intent is void.
+    /// Asks the client. The tool has not acted, so an intent is void. `requests` have at most
+    /// [`Call::MAX_QUESTIONS`] bytes.
     pub fn ask(
         &mut self,
         attempt: u32,
@@ -330,7 +343,8 @@ impl Call {
     }
 
     /// Takes the answers to open questions; others are ignored. True when none is open any more:
-    /// the call goes on.
+    /// the call goes on. The repository sees to it that all answers are at most
+    /// [`Call::MAX_ANSWERS`] bytes.
     pub fn answer(
         &mut self,
         responses: BTreeMap<String, Value>,
@@ -394,58 +408,50 @@ impl Call {
         let (tool, attempt) = (self.tool.clone(), self.attempt);
         let passed = (self.updated_at - self.created_at).num_milliseconds();
         let duration_ms = u64::try_from(passed).unwrap_or(0);
-        let (tenant, subject) = (self.tenant.clone(), self.id.as_str());
         let (result_bytes, is_error) = result;
         Some(match (self.state, &self.outcome) {
-            (CallState::Completed, _) => Draft::new(
-                tenant,
-                subject,
-                &ToolCallCompleted {
-                    tool,
-                    attempt,
-                    is_error,
-                    duration_ms,
-                    result_bytes,
-                },
-            ),
-            (CallState::Cancelled, _) => Draft::new(
-                tenant,
-                subject,
-                &ToolCallCancelled {
-                    tool,
-                    attempt,
-                    duration_ms,
-                },
-            ),
-            (CallState::Expired, _) => Draft::new(
-                tenant,
-                subject,
-                &ToolCallExpired {
-                    tool,
-                    attempt,
-                    duration_ms,
-                },
-            ),
-            (CallState::Failed, Some(Outcome::Error(problem))) => {
-                let code = problem.code.clone();
-                Draft::new(
-                    tenant,
-                    subject,
-                    &ToolCallFailed {
-                        tool,
-                        attempt,
-                        code,
-                        duration_ms,
-                    },
-                )
-            }
+            (CallState::Completed, _) => self.draft(&ToolCallCompleted {
+                tool,
+                attempt,
+                is_error,
+                duration_ms,
+                result_bytes,
+            }),
+            (CallState::Cancelled, _) => self.draft(&ToolCallCancelled {
+                tool,
+                attempt,
+                duration_ms,
+            }),
+            (CallState::Expired, _) => self.draft(&ToolCallExpired {
+                tool,
+                attempt,
+                duration_ms,
+            }),
+            (CallState::Failed, Some(Outcome::Error(problem))) => self.draft(&ToolCallFailed {
+                tool,
+                attempt,
+                code: problem.code.clone(),
+                duration_ms,
+            }),
             _ => return None,
+        })
+    }
+
+    /// An event of this call, in the call's own story: all of them share correlation and trace,
+    /// whoever emits them and whatever was the cause.
+    pub fn draft<D: EventData>(&self, data: &D) -> Draft {
+        Draft::new(self.tenant.clone(), self.id.as_str(), data).within(Story {
+            correlation: EventId::derived(self.id.as_str(), "ingress", 0),
+            traceparent: self.traceparent.clone(),
         })
     }
 
     fn end(&mut self, state: CallState, outcome: Outcome, now: DateTime<Utc>) {
         self.state = state;
-        self.outcome = Some(outcome);
+        self.outcome = Some(match outcome {
+            Outcome::Error(problem) => Outcome::Error(problem.bounded()),
+            result @ Outcome::Result(_) => result,
+        });
         self.updated_at = now;
         self.checkpoint = None;
         self.input_requests.clear();
@@ -468,10 +474,6 @@ impl Call {
             Err(Fenced::Overtaken)
         }
     }
-}
-
-fn cut(text: &mut String) {
-    text.truncate(text.floor_char_boundary(Call::MAX_REPORT_BYTES));
 }
 
 fn cancelled() -> Problem {

@@ -7,14 +7,18 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::to_raw_value};
 use waybill_events::{
-    CallId, Draft, EventId, Stamp, TenantId, ToolCallCancelRequested, ToolCallInputProvided,
+    CallId, Draft, Stamp, TenantId, ToolCallCancelRequested, ToolCallInputProvided,
     ToolCallRequested,
 };
 use waybill_messaging::{
     BlobKey, Blobs, Clock, Commit, Expect, IndexEntry, Key, Ledger, Range, Record, Write,
 };
 
-use crate::{Call, CallState, Fenced, INLINE_LIMIT, Outcome, Payload, digest};
+use crate::{
+    Call, CallState, Fenced, INLINE_LIMIT, Outcome, Payload,
+    budget::{fits, json},
+    digest,
+};
 
 /// Partitions of the index of open calls: no single one takes every write.
 const OPEN_SHARDS: u8 = 8;
@@ -31,6 +35,13 @@ pub enum Error {
     /// The idempotency key was used with other arguments.
     #[error("the idempotency key was used for call {call} with another tool or other arguments")]
     IdempotencyMismatch { call: CallId },
+    /// What a client sent does not fit the call's record.
+    #[error("{what} are {size} bytes; at most {limit} are kept")]
+    TooLarge {
+        what: &'static str,
+        size: usize,
+        limit: usize,
+    },
     #[error(transparent)]
     Fenced(#[from] Fenced),
     #[error("cannot reach the ledger")]
@@ -119,11 +130,10 @@ impl Calls {
             arguments_sha256: call.arguments_sha256.clone(),
             deadline: call.deadline,
         };
-        let draft = Draft::new(call.tenant.clone(), call.id.as_str(), &requested);
-        let stamp = stamp("ingress", &call, call.id.as_str(), None);
+        let stamp = stamp("ingress", &call, call.id.as_str());
         let mut commit = Commit {
             writes: vec![Self::write(&call, Expect::Absent)],
-            events: vec![draft.stamp(&stamp, 0)],
+            events: vec![call.draft(&requested).stamp(&stamp, 0)],
             seen: Vec::new(),
         };
         let Some(key) = idempotency else {
@@ -136,11 +146,11 @@ impl Calls {
         commit.writes.push(Write::Put {
             key: key.clone(),
             expect: Expect::Absent,
-            body: json(&Idempotent {
+            body: Bytes::from(json(&Idempotent {
                 call: call.id.clone(),
                 tool: call.tool.clone(),
                 arguments_sha256: call.arguments_sha256.clone(),
-            }),
+            })),
             index: None,
             expires_at: Some(call.expires_at),
         });
@@ -229,7 +239,7 @@ impl Calls {
                         tool: call.tool.clone(),
                         principal,
                     };
-                    drafts.push(Draft::new(call.tenant.clone(), call.id.as_str(), &data));
+                    drafts.push(call.draft(&data));
                     if ended {
                         drafts.extend(call.ended((0, false)));
                     }
@@ -272,19 +282,27 @@ impl Calls {
             if keys.is_empty() {
                 return Ok(None);
             }
+            let given = &call.input_responses;
+            fits("the answers", given, Call::MAX_ANSWERS)?;
             let (tool, principal) = (call.tool.clone(), principal.to_owned());
             let data = ToolCallInputProvided {
                 tool,
                 principal,
                 keys,
             };
-            Ok(Some(vec![Draft::new(
-                call.tenant.clone(),
-                call.id.as_str(),
-                &data,
-            )]))
+            Ok(Some(vec![call.draft(&data)]))
         })
         .await
+    }
+
+    /// Commits a call that was [opened again](Call::reopen). Its arguments are kept as long as it is.
+    pub async fn reopened(&self, stored: &Stored) -> Result<Stored, Error> {
+        if let Payload::Blob { key, .. } = &stored.call.arguments
+            && let Some(body) = self.blobs.get(key).await?
+        {
+            self.blobs.put(key, body, stored.call.expires_at).await?;
+        }
+        self.commit(stored, Vec::new()).await
     }
 
     /// Reads, changes and commits, again when somebody else was faster. `None` from `transition`
@@ -318,8 +336,7 @@ impl Calls {
         let Stored { call, version } = stored;
         // The version makes the ids of these events new at every change, and the same for a repeat.
         let cause = format!("{}.{version}", call.id);
-        let correlation = Self::correlation(&call.id);
-        let stamp = stamp("calls", call, &cause, Some(&correlation));
+        let stamp = stamp("calls", call, &cause);
         let events = drafts.into_iter().enumerate();
         let commit = Commit {
             writes: vec![Self::write(call, Expect::Version(*version))],
@@ -346,7 +363,7 @@ impl Calls {
         Write::Put {
             key: key(&call.tenant, &call.id),
             expect,
-            body: json(call),
+            body: call.body().into(),
             index: open.then(entry),
             expires_at: Some(call.expires_at),
         }
@@ -381,12 +398,13 @@ impl Calls {
         }
     }
 
-    /// The correlation id of every event of a call: the id of the event that began it.
-    fn correlation(call: &CallId) -> EventId {
-        EventId::derived(call.as_str(), "ingress", 0)
-    }
-
     async fn accept(&self, new: NewCall) -> Result<(Call, Option<Key>), Error> {
+        let declared = &new.client_capabilities;
+        fits(
+            "the client's capabilities",
+            declared,
+            Call::MAX_CAPABILITIES,
+        )?;
         let now = self.clock.now();
         let deadline = now + span(new.deadline);
         let expires_at = deadline + span(new.retention);
@@ -419,6 +437,7 @@ impl Calls {
             created_at: now,
             updated_at: now,
             deadline,
+            reopened_at: None,
             expires_at,
             progress: None,
             reports: Vec::new(),
@@ -491,27 +510,18 @@ fn stored(record: &Record) -> Result<Stored, Error> {
     })
 }
 
-fn json(value: &impl Serialize) -> Bytes {
-    Bytes::from(serde_json::to_vec(value).expect("records have string keys only"))
-}
-
 fn span(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration.min(LONGEST)).unwrap_or_default()
 }
 
-fn stamp<'a>(
-    service: &'a str,
-    call: &'a Call,
-    cause: &'a str,
-    correlation: Option<&'a EventId>,
-) -> Stamp<'a> {
-    let traceparent = call.traceparent.as_deref();
+/// Without a story: a call's drafts bring theirs.
+fn stamp<'a>(service: &'a str, call: &Call, cause: &'a str) -> Stamp<'a> {
     Stamp {
         service,
         now: call.updated_at,
         cause,
-        correlation,
+        correlation: None,
         causation: None,
-        traceparent,
+        traceparent: None,
     }
 }

@@ -34,6 +34,16 @@ pub struct Draft {
     pub tenant: TenantId,
     pub subject: String,
     pub data: Value,
+    /// The story that it belongs to, where its subject has one of its own. `None`: its cause's.
+    pub story: Option<Story>,
+}
+
+/// What all events of one story share, whatever causes them: a tick ends many calls.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Story {
+    /// The event that began it.
+    pub correlation: EventId,
+    pub traceparent: Option<String>,
 }
 
 /// Where and when a draft becomes an event.
@@ -77,18 +87,33 @@ impl Draft {
             tenant,
             subject: subject.into(),
             data,
+            story: None,
         }
+    }
+
+    /// The same, in a story of its own.
+    #[must_use]
+    pub fn within(mut self, story: Story) -> Self {
+        self.story = Some(story);
+        self
     }
 
     /// Makes the event. The id depends only on the cause, the service and the ordinal.
     pub fn stamp(self, stamp: &Stamp<'_>, ordinal: usize) -> Event {
         let id = EventId::derived(stamp.cause, stamp.service, ordinal);
+        let (correlation, traceparent) = match self.story {
+            Some(story) => (story.correlation, story.traceparent),
+            None => (
+                stamp.correlation.unwrap_or(&id).clone(),
+                stamp.traceparent.map(str::to_owned),
+            ),
+        };
         Event {
             source: format!("/waybill/{}", stamp.service),
             time: stamp.now.trunc_subsecs(3),
-            correlation: stamp.correlation.unwrap_or(&id).clone(),
+            correlation,
             causation: stamp.causation.cloned(),
-            traceparent: stamp.traceparent.map(str::to_owned),
+            traceparent,
             id,
             kind: self.kind,
             subject: self.subject,

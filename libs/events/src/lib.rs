@@ -7,5 +7,5 @@ mod id;
 
 pub use catalogue::{EventData, EventType, UnknownEventType};
 pub use data::*;
-pub use event::{Draft, Error, Event, Stamp};
+pub use event::{Draft, Error, Event, Stamp, Story};
 pub use id::{CallId, EventId, IdError, TenantId};

@@ -6,7 +6,7 @@ use std::{
 
 use futures::FutureExt;
 use sha2::{Digest, Sha256};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use waybill_events::{Draft, Event, EventId, ScheduleTicked, Stamp, TenantId};
@@ -18,6 +18,11 @@ use crate::{
 
 /// Version conflicts that one delivery may meet before it is retried later.
 const MAX_CONFLICTS: usize = 8;
+/// How often the effects of finished work are committed while the ledger is away, and the pauses
+/// between: together 16 s.
+const COMMIT_TRIES: u32 = 9;
+const FIRST_COMMIT_PAUSE: Duration = Duration::from_millis(100);
+const MAX_COMMIT_PAUSE: Duration = Duration::from_secs(5);
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const MAX_RETRY: Duration = Duration::from_mins(1);
 
@@ -280,12 +285,18 @@ impl Step<'_> {
             if seen.is_none() && effects.writes.is_empty() && effects.events.is_empty() {
                 return Ok(Ran::Committed { settled: false });
             }
-            match self
-                .bus
-                .ledger
-                .commit(self.commit(effects, seen.clone()))
-                .await
-            {
+            let commit = self.commit(effects, seen.clone());
+            let committed = match &rebase {
+                None => self.bus.ledger.commit(commit).await,
+                Some(_) => {
+                    patiently(
+                        || self.bus.ledger.commit(commit.clone()),
+                        |error| matches!(error, Error::Unavailable { .. }),
+                    )
+                    .await
+                }
+            };
+            match committed {
                 Ok(committed) => {
                     return Ok(Ran::Committed {
                         settled: committed.settled,
@@ -295,7 +306,7 @@ impl Step<'_> {
                 Err(Error::Conflict { key }) => {
                     tracing::debug!(%key, "conflict");
                     effects = match &rebase {
-                        Some(rebase) => rebase().await?,
+                        Some(rebase) => patiently(rebase, waits_for_a_port).await?,
                         None => self.bounded(handle()).await?,
                     };
                 }
@@ -338,6 +349,31 @@ impl Step<'_> {
             seen: seen.unwrap_or_default(),
         }
     }
+}
+
+/// Finished work is not given up because a port is away for a moment: what was done may be known
+/// to nobody else. Repeating a commit is safe, because the first one left its inbox mark if it
+/// happened. The lease is kept meanwhile, and who loses it drops this.
+async fn patiently<T, E, F>(act: impl Fn() -> F, is_away: impl Fn(&E) -> bool) -> Result<T, E>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    let mut pause = FIRST_COMMIT_PAUSE;
+    for _ in 1..COMMIT_TRIES {
+        match act().await {
+            Err(error) if is_away(&error) => sleep(pause).await,
+            done => return done,
+        }
+        pause = (pause * 2).min(MAX_COMMIT_PAUSE);
+    }
+    act().await
+}
+
+fn waits_for_a_port(failure: &Failure) -> bool {
+    let Failure::Retry { source, .. } = failure else {
+        return false;
+    };
+    matches!(source.downcast_ref(), Some(Error::Unavailable { .. }))
 }
 
 fn context(bus: &Bus, receives: u32, shutdown: &CancellationToken) -> Context {

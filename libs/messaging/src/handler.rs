@@ -60,7 +60,8 @@ pub struct Effects {
     pub writes: Vec<Write>,
     pub events: Vec<Draft>,
     /// How to make the effects again from what is stored, when a version has moved. Without it the
-    /// whole handler runs again, so a handler that has acted on the world must give one.
+    /// whole handler runs again, so a handler that has acted on the world must give one. With it the
+    /// commit is also tried again for a while when the ledger is away.
     pub rebase: Option<Rebase>,
 }
 

@@ -271,6 +271,10 @@ mod tests {
                 "timeoutSeconds: is not",
             ),
             (
+                r#"{"command": "x", "waybill": {"timeoutSeconds": 39601}}"#,
+                "a.waybill.timeoutSeconds: is not a whole number from 1 to 39600 (11 hours)",
+            ),
+            (
                 r#"{"command": "x", "disabled": "yes"}"#,
                 "a.disabled: is not true or false",
             ),

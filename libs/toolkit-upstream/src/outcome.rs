@@ -9,8 +9,9 @@ use crate::http::HttpError;
 
 /// JSON-RPC's "internal error", for an upstream that answers with nonsense.
 const INTERNAL_ERROR: i32 = -32603;
+/// Rate limits are checked before a request is worked on. No other status says as much: proxies
+/// answer 503 too when they lost a server that has the request.
 const TOO_MANY_REQUESTS: u16 = 429;
-const SERVICE_UNAVAILABLE: u16 = 503;
 
 type Cause = Option<Box<dyn std::error::Error + Send + Sync>>;
 
@@ -32,6 +33,7 @@ pub(crate) fn unavailable(
 pub(crate) fn unknown(upstream: &str, what: &str) -> ToolError {
     ToolError::Unknown {
         message: format!("upstream {upstream}: {what}"),
+        retry_after: None,
         source: None,
     }
 }
@@ -64,13 +66,16 @@ pub(crate) fn failed(upstream: &str, error: ServiceError) -> ToolError {
             },
         },
         ServiceError::UnexpectedResponse => nonsense(upstream, "its answer is no tool result"),
-        error => lost(upstream, Some(Box::new(error))),
+        error => lost(upstream, None, Some(Box::new(error))),
     }
 }
 
-fn lost(upstream: &str, source: Cause) -> ToolError {
-    let message = format!("upstream {upstream}: the connection was lost before it answered");
-    ToolError::Unknown { message, source }
+fn lost(upstream: &str, retry_after: Option<Duration>, source: Cause) -> ToolError {
+    ToolError::Unknown {
+        message: format!("upstream {upstream}: the connection was lost before it answered"),
+        retry_after,
+        source,
+    }
 }
 
 fn http(upstream: &str, error: HttpError) -> ToolError {
@@ -81,10 +86,13 @@ fn http(upstream: &str, error: HttpError) -> ToolError {
     };
     match error {
         HttpError::Client(ref cause) if cause.is_connect() => refused(None, error),
-        HttpError::HttpStatus(ref status)
-            if matches!(status.status, TOO_MANY_REQUESTS | SERVICE_UNAVAILABLE) =>
-        {
-            refused(status.retry_after.as_deref().and_then(delay), error)
+        HttpError::HttpStatus(ref status) => {
+            let after = status.retry_after.as_deref().and_then(delay);
+            if status.status == TOO_MANY_REQUESTS {
+                refused(after, error)
+            } else {
+                lost(upstream, after, Some(Box::new(error)))
+            }
         }
         // Rejected before it was looked at, twice: rmcp has made a new session in between.
         HttpError::SessionExpired | HttpError::ReinitializationFailed(_) => refused(None, error),
@@ -94,7 +102,7 @@ fn http(upstream: &str, error: HttpError) -> ToolError {
         HttpError::UnexpectedServerResponse(ref text) if text.starts_with("HTTP 4") => {
             nonsense(upstream, &format!("it rejected the request: {text}"))
         }
-        error => lost(upstream, Some(Box::new(error))),
+        error => lost(upstream, None, Some(Box::new(error))),
     }
 }
 
@@ -170,10 +178,6 @@ mod tests {
         };
         assert_eq!(retry_after, Some(Duration::from_secs(7)));
         assert!(matches!(
-            send(status(503, None)),
-            ToolError::Unavailable { .. }
-        ));
-        assert!(matches!(
             send(HttpError::SessionExpired),
             ToolError::Unavailable { .. }
         ));
@@ -196,6 +200,7 @@ mod tests {
     fn what_may_have_happened_is_unknown() {
         for error in [
             send(status(500, None)),
+            send(status(503, None)),
             send(status(504, Some("1"))),
             send(HttpError::UnexpectedEndOfStream),
             send(HttpError::SessionRecoveryTimeout),
@@ -203,6 +208,14 @@ mod tests {
         ] {
             assert!(matches!(error, ToolError::Unknown { .. }), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_server_that_may_have_acted_is_left_alone_for_as_long_as_it_says() {
+        let ToolError::Unknown { retry_after, .. } = send(status(503, Some("7"))) else {
+            panic!("a proxy may have passed the request on")
+        };
+        assert_eq!(retry_after, Some(Duration::from_secs(7)));
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub struct Supervisor {
 
 impl Supervisor {
     /// Returns at once; the servers connect in the background and their tools appear in `registry`
-    /// as toolkits of their names. Call it inside a runtime.
+    /// as toolkits `upstream/NAME`. Call it inside a runtime.
     pub fn start(config: McpConfig, registry: &Registry, options: &Options) -> Self {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let mut keepers = JoinSet::new();

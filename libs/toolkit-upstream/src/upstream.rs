@@ -105,7 +105,7 @@ impl Upstream {
     /// offered is left out, so that it never takes the others with it.
     pub(crate) fn publish(self: &Arc<Self>, remote: Vec<RemoteTool>, registry: &Registry) -> usize {
         let mut offered = Offered {
-            name: self.name.clone(),
+            name: format!("upstream/{}", self.name),
             tools: Vec::new(),
         };
         for tool in remote {
@@ -128,6 +128,7 @@ impl Upstream {
 
 /// The tools of an upstream at one moment.
 struct Offered {
+    /// `upstream/NAME`: an operator may call a server as a toolkit of ours is called.
     name: String,
     tools: Vec<Arc<dyn Tool>>,
 }

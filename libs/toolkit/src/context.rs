@@ -1,5 +1,8 @@
 //! What a running tool may ask of the executor.
 
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use rmcp::model::{ClientCapabilities, InputResponses};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -61,6 +64,8 @@ pub struct ToolRun {
     /// Fencing number: 1 for the first attempt.
     pub attempt: u32,
     pub deadline: Instant,
+    /// What the executor's clock says as the attempt begins.
+    pub now: DateTime<Utc>,
     pub checkpoint: Option<Value>,
     /// Every answer given so far, of all rounds of asking.
     pub responses: InputResponses,
@@ -71,10 +76,30 @@ pub struct ToolRun {
     pub traceparent: Option<String>,
 }
 
+impl ToolRun {
+    /// For the tests of tools: the first attempt of a call of tenant `acme`, with a minute of time,
+    /// in May 2026. Change what the test is about: `ToolRun { attempt: 2, ..ToolRun::for_test() }`.
+    pub fn for_test() -> Self {
+        let now = DateTime::from_timestamp(1_780_000_000, 0).expect("a time");
+        Self {
+            call: CallId::new(now, 1),
+            tenant: TenantId::parse("acme").expect("a tenant's name"),
+            attempt: 1,
+            deadline: Instant::now() + Duration::from_mins(1),
+            now,
+            checkpoint: None,
+            responses: InputResponses::default(),
+            client_capabilities: None,
+            traceparent: None,
+        }
+    }
+}
+
 /// The tool's side of its run.
 #[derive(Debug)]
 pub struct ToolContext {
     run: ToolRun,
+    began: Instant,
     cancelled: CancellationToken,
     signals: mpsc::Sender<Signal>,
 }
@@ -86,6 +111,7 @@ impl ToolContext {
         (
             Self {
                 run,
+                began: Instant::now(),
                 cancelled,
                 signals,
             },
@@ -108,6 +134,12 @@ impl ToolContext {
     /// When the attempt is ended, whatever it does.
     pub fn deadline(&self) -> Instant {
         self.run.deadline
+    }
+
+    /// The time. Tools do not read the clock: tests and the simulation move it.
+    pub fn now(&self) -> DateTime<Utc> {
+        let passed = TimeDelta::from_std(self.began.elapsed()).unwrap_or(TimeDelta::MAX);
+        self.run.now + passed
     }
 
     pub fn traceparent(&self) -> Option<&str> {
@@ -145,7 +177,8 @@ impl ToolContext {
     }
 
     /// Saves where to go on after a crash; durable when it returns true. False: the executor has
-    /// gone (shutdown, or a newer attempt took over) and the tool should stop.
+    /// gone (shutdown, or a newer attempt took over), or it is more than 64 KiB of JSON, of which our
+    /// log tells; the tool should stop.
     pub async fn checkpoint<T: Serialize + Sync>(&self, value: &T) -> bool {
         let Ok(value) = serde_json::to_value(value) else {
             return false;

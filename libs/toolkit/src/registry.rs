@@ -12,6 +12,7 @@ use crate::Tool;
 
 /// A family of tools: `files`, `code`, one upstream MCP server.
 pub trait Toolkit: Send + Sync + 'static {
+    /// `files`, `code`; an upstream's is `upstream/NAME`.
     fn name(&self) -> &str;
 
     /// Its tools now.

@@ -134,6 +134,8 @@ pub enum ToolError {
     #[error("{message}")]
     Unknown {
         message: String,
+        /// When a tool that may act twice is tried again.
+        retry_after: Option<Duration>,
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },

@@ -148,6 +148,10 @@ impl From<Error> for Problem {
                 let message = error.to_string();
                 Self::new(StatusCode::CONFLICT, "idempotency_mismatch", message).details(details)
             }
+            Error::TooLarge { .. } => {
+                let status = StatusCode::PAYLOAD_TOO_LARGE;
+                Self::new(status, "too_large", error.to_string())
+            }
             Error::Fenced(_) => Self::new(StatusCode::CONFLICT, "ended", error.to_string()),
             Error::Port(error) => error.into(),
             Error::Corrupt(_) => Self::internal(&error),

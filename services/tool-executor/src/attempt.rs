@@ -235,8 +235,7 @@ fn progressed(call: &Call, attempt: u32, said: &[Said]) -> Option<Draft> {
         progress: progress.progress,
         total: progress.total,
     };
-    let (tenant, subject) = (call.tenant.clone(), call.id.as_str());
-    Some(Draft::new(tenant, subject, &data))
+    Some(call.draft(&data))
 }
 
 fn noted(next: &Stored, notes: &Notes) -> Commit {

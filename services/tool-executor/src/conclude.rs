@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, panic::AssertUnwindSafe, time::Duration};
 use futures::FutureExt;
 use serde_json::{Value, value::RawValue};
 use tokio::time::{Instant, sleep, timeout};
-use waybill_calls::{INLINE_LIMIT, Outcome, Payload, Problem};
+use waybill_calls::{Call, INLINE_LIMIT, Outcome, Payload, Problem, stored_size};
 use waybill_messaging::{BoxError, Effects, Failure};
 use waybill_toolkit::{
     CallToolResult, ContentBlock, InputRequests, JsonObject, Reconciled, Tool, ToolContext,
@@ -18,7 +18,7 @@ use crate::{
     error::failure,
     limits::{KEEP_TRIES, LEDGER_PAUSE, MAX_RESULT, RECONCILE},
     plan::{cancelled, exhausted, expired, outcome_unknown},
-    run::{Verdict, Why, tool_run},
+    run::{Verdict, Why, longest, tool_run},
 };
 
 /// What is known about a run besides its verdict.
@@ -90,19 +90,21 @@ impl Run<'_> {
             }
             ToolError::Unknown { .. } if cancel && !self.once => attempt.end(cancelled()),
             ToolError::InputRequired(requests) => self.asks(attempt, requests),
+            ToolError::Unknown { message, .. } if self.once => {
+                self.reconcile(attempt, &message).await
+            }
             ToolError::Unavailable {
+                message,
+                retry_after,
+                source,
+            }
+            | ToolError::Unknown {
                 message,
                 retry_after,
                 source,
             } => {
                 self.again(attempt, Trouble(message, source), retry_after)
                     .await
-            }
-            ToolError::Unknown { message, .. } if self.once => {
-                self.reconcile(attempt, &message).await
-            }
-            ToolError::Unknown { message, source } => {
-                self.again(attempt, Trouble(message, source), None).await
             }
             ToolError::Cancelled if self.once => {
                 self.reconcile(attempt, "it stopped by itself").await
@@ -171,6 +173,12 @@ impl Run<'_> {
             let message = format!("{} waits for input and asks for nothing.", self.name());
             return attempt.end(Problem::new("internal", message));
         }
+        let bytes = stored_size(&questions);
+        if bytes > Call::MAX_QUESTIONS {
+            let (name, most) = (self.name(), Call::MAX_QUESTIONS);
+            let message = format!("{name} asks for {bytes} bytes; at most {most} are kept.");
+            return attempt.end(Problem::new("internal", message));
+        }
         attempt.end(Ending::Ask(questions))
     }
 
@@ -216,8 +224,10 @@ impl Run<'_> {
                 let trouble = Trouble(format!("it did not act, because {why}"), None);
                 return self.again(attempt, trouble, None).await;
             }
-            Ok(Ok(Err(ToolError::Unavailable { retry_after, .. }))) => retry_after,
-            Ok(Ok(Err(ToolError::Unknown { .. }))) | Err(_) => None,
+            Ok(Ok(Err(
+                ToolError::Unavailable { retry_after, .. } | ToolError::Unknown { retry_after, .. },
+            ))) => retry_after,
+            Err(_) => None,
             Ok(Ok(Ok(Reconciled::CannotTell) | Err(_)) | Err(_)) => return unknown(attempt, why),
         };
         let last = exhausted(attempt.call(), attempt.counted(), self.receives);
@@ -254,7 +264,7 @@ impl Run<'_> {
     }
 
     fn timed_out(&self) -> Problem {
-        let limit = self.tool.spec().timeout.as_secs_f64();
+        let limit = longest(self.tool).as_secs_f64();
         let message = format!("{} gave no answer within {limit} s.", self.name());
         Problem::new("timeout", message)
     }

@@ -75,8 +75,7 @@ impl Ending {
                     attempt: number,
                     keys: requests.keys().cloned().collect(),
                 };
-                let (tenant, subject) = (call.tenant.clone(), call.id.as_str());
-                Ok(Some(Draft::new(tenant, subject, &data)))
+                Ok(Some(call.draft(&data)))
             }
         }
     }

@@ -14,14 +14,15 @@ use waybill_toolkit::{Effect, JsonObject, Registry, Tool};
 
 use crate::{
     attempt::{Attempt, Stores},
+    bulkhead::Bulkheads,
     conclude::Run,
     ending::overtaken,
     error::{Error, failure},
-    gate::{Gate, Pass, gate, park},
-    limits::{CONCURRENCY, LEASE, LONGEST_RUN, MAX_RECEIVES},
+    gate::{Course, Gate, Guards, Pass, gate, park},
+    limits::{CONCURRENCY, LEASE, LONGEST_DELIVERY, MAX_RECEIVES},
     notes::Notes,
     plan::{Plan, outcome_unknown, plan},
-    run::run,
+    run::{longest, run},
 };
 
 /// Runs the tools of accepted calls.
@@ -29,6 +30,7 @@ pub struct ToolExecutor {
     stores: Stores,
     registry: Registry,
     breakers: Arc<Breakers>,
+    bulkheads: Bulkheads,
 }
 
 impl ToolExecutor {
@@ -48,6 +50,7 @@ impl ToolExecutor {
             },
             registry,
             breakers,
+            bulkheads: Bulkheads::default(),
         }
     }
 
@@ -148,7 +151,11 @@ impl ToolExecutor {
             Err(problem) => return Ok(self.end(stored, problem)),
         };
         let upstream = tool.spec().upstream.as_deref();
-        let gate = gate(&self.stores, &self.breakers, upstream, &stored, cx.receives);
+        let guards = Guards {
+            breakers: &self.breakers,
+            bulkheads: &self.bulkheads,
+        };
+        let gate = gate(&self.stores, guards, upstream, &stored, cx.receives);
         let pass = match Box::pin(gate).await? {
             Gate::Through(pass) => pass,
             Gate::Parked(failure) => return Err(failure),
@@ -179,7 +186,13 @@ impl ToolExecutor {
         };
         let verdict = run(&mut attempt, &*tool, arguments, &cx.shutdown).await;
         if let Some(pass) = pass {
-            Box::pin(pass.report(&verdict, began.elapsed())).await;
+            let took = began.elapsed();
+            let course = Course {
+                verdict: &verdict,
+                took,
+                cut_short: attempt.left().is_zero() && took < longest(&*tool),
+            };
+            Box::pin(pass.report(&course)).await;
         }
         let run = Run {
             tool: &*tool,
@@ -203,7 +216,7 @@ impl ToolExecutor {
 
 impl Handler for ToolExecutor {
     const SUBSCRIPTION: Subscription = Subscription {
-        timeout: LONGEST_RUN,
+        timeout: LONGEST_DELIVERY,
         lease: LEASE,
         max_receives: MAX_RECEIVES,
         concurrency: CONCURRENCY,
@@ -217,9 +230,11 @@ impl Handler for ToolExecutor {
     };
 
     async fn handle(&self, event: &Event, cx: &Context) -> Result<Effects, Failure> {
-        let Some(stored) = self.load(event).await? else {
+        let Some(mut stored) = self.load(event).await? else {
             return Ok(Effects::default());
         };
+        let now = self.stores.clock.now();
+        let reopened = stored.call.reopen(now);
         // The first delivery of a call has none, and does not look.
         let notes = if cx.receives > 1 || stored.call.attempt > 0 {
             Notes::read(&*self.stores.ledger, &stored.call).await?
@@ -227,13 +242,12 @@ impl Handler for ToolExecutor {
             Notes::default()
         };
         let tried = stored.call.attempt.saturating_sub(notes.forgiven);
-        match plan(
-            &stored.call,
-            event,
-            cx.receives,
-            tried,
-            self.stores.clock.now(),
-        ) {
+        let plan = plan(&stored.call, event, cx.receives, tried, now);
+        if reopened && plan == Plan::Run {
+            let committed = self.stores.calls.reopened(&stored).await;
+            stored = committed.map_err(failure)?;
+        }
+        match plan {
             Plan::Nothing => Ok(Effects::default()),
             Plan::End(problem) => Ok(self.end(stored, problem)),
             Plan::ComeBack(after) => Err(Failure::Retry {

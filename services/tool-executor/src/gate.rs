@@ -1,4 +1,5 @@
-//! The circuit breaker in front of an upstream: through, parked or refused.
+//! What stands in front of an upstream, its bulkhead and its circuit breaker: through, parked or
+//! refused.
 
 use std::time::Duration;
 
@@ -10,15 +11,24 @@ use waybill_toolkit::ToolError;
 
 use crate::{
     attempt::Stores,
+    bulkhead::{Bulkheads, Slot},
     error::failure,
-    limits::{MAX_PARK, PARK_MARGIN},
+    limits::{MAX_IN_FLIGHT, PARK_MARGIN, least_park},
     run::{Verdict, Why},
 };
+
+/// The guards of the upstreams.
+#[derive(Clone, Copy)]
+pub(crate) struct Guards<'a> {
+    pub(crate) breakers: &'a Breakers,
+    pub(crate) bulkheads: &'a Bulkheads,
+}
 
 /// The right to call an upstream once, and whom to tell how it went.
 pub(crate) struct Pass<'a> {
     breakers: &'a Breakers,
     upstream: &'a str,
+    _slot: Slot,
     /// `None` where the breaker's own state is broken: better no guard than no service.
     permit: Option<Permit>,
 }
@@ -31,10 +41,19 @@ pub(crate) enum Gate<'a> {
     Refused(Problem),
 }
 
-/// Asks the breaker of `upstream` for one call.
+/// How a run went, as its upstream's breaker judges it.
+pub(crate) struct Course<'a> {
+    pub(crate) verdict: &'a Verdict,
+    pub(crate) took: Duration,
+    /// The call's own deadline ended the run before the tool's time was up. It is the client's
+    /// choice, and says nothing about an upstream that others use too.
+    pub(crate) cut_short: bool,
+}
+
+/// Asks the guards of `upstream` for one call.
 pub(crate) async fn gate<'a>(
     stores: &Stores,
-    breakers: &'a Breakers,
+    guards: Guards<'a>,
     upstream: Option<&'a str>,
     stored: &Stored,
     receives: u32,
@@ -42,12 +61,17 @@ pub(crate) async fn gate<'a>(
     let Some(upstream) = upstream else {
         return Ok(Gate::Through(None));
     };
+    // First the slot, which is given back by itself when the breaker says no.
+    let Some(slot) = guards.bulkheads.slot(upstream).await else {
+        return full(stores, upstream, stored, receives).await;
+    };
     let pass = |permit| Pass {
-        breakers,
+        breakers: guards.breakers,
         upstream,
+        _slot: slot,
         permit,
     };
-    let retry_at = match breakers.admit(upstream).await {
+    let retry_at = match guards.breakers.admit(upstream).await {
         Ok(Admission::Permitted(permit)) => return Ok(Gate::Through(Some(pass(Some(permit))))),
         Ok(Admission::Refused { retry_at }) => retry_at,
         Err(waybill_resilience::Error::Port(error)) => return Err(error.into()),
@@ -77,6 +101,22 @@ pub(crate) async fn gate<'a>(
     }))
 }
 
+/// All slots of `upstream` are taken, perhaps for long.
+async fn full<'a>(
+    stores: &Stores,
+    upstream: &str,
+    stored: &Stored,
+    receives: u32,
+) -> Result<Gate<'a>, Failure> {
+    let why = format!("{MAX_IN_FLIGHT} calls of {upstream} are running");
+    if let Some(parked) = park(stores, stored, receives, Duration::ZERO, &why).await? {
+        return Ok(Gate::Parked(parked));
+    }
+    let message = format!("{why}, and none ended before this call's deadline was near.");
+    let problem = Problem::new("upstream_unavailable", message);
+    Ok(Gate::Refused(problem))
+}
+
 /// Leaves the call on the queue, as waiting, for at least `least`; `None` when its deadline is
 /// sooner. Parking is no attempt: see the crate's documentation.
 pub(crate) async fn park(
@@ -88,9 +128,7 @@ pub(crate) async fn park(
 ) -> Result<Option<Failure>, Failure> {
     let call = &stored.call;
     let now = stores.clock.now();
-    let after = least
-        .max(Duration::from_secs(receives.into()).min(MAX_PARK))
-        .saturating_add(spread(call));
+    let after = least.max(least_park(receives)).saturating_add(spread(call));
     let left = (call.deadline - now).to_std().unwrap_or_default();
     if left < after + PARK_MARGIN {
         return Ok(None);
@@ -130,10 +168,11 @@ impl Pass<'_> {
     }
 
     /// Tells the breaker how the run went, as far as the upstream is to blame.
-    pub(crate) async fn report(self, verdict: &Verdict, took: Duration) {
+    pub(crate) async fn report(self, course: &Course<'_>) {
         let Some(permit) = self.permit else { return };
-        let told = match blame(verdict) {
+        let told = match blame(course) {
             Some(failed) => {
+                let took = course.took;
                 let sample = Sample { failed, took };
                 self.breakers.report(self.upstream, permit, sample).await
             }
@@ -147,19 +186,23 @@ impl Pass<'_> {
 
     /// The call was not made.
     pub(crate) async fn give_back(self) {
-        let verdict = Verdict::Stopped(Why::Lost);
-        self.report(&verdict, Duration::ZERO).await;
+        let course = Course {
+            verdict: &Verdict::Stopped(Why::Lost),
+            took: Duration::ZERO,
+            cut_short: false,
+        };
+        self.report(&course).await;
     }
 }
 
 /// Whether the upstream failed; `None` when the run says nothing about it.
-fn blame(verdict: &Verdict) -> Option<bool> {
-    match verdict {
+fn blame(course: &Course<'_>) -> Option<bool> {
+    match course.verdict {
         Verdict::Told(Ok(_) | Err(ToolError::InputRequired(_) | ToolError::Protocol { .. })) => {
             Some(false)
         }
         Verdict::Told(Err(ToolError::Unavailable { .. } | ToolError::Unknown { .. }))
-        | Verdict::Stopped(Why::Timeout | Why::Deadline) => Some(true),
+        | Verdict::Stopped(Why::Timeout | Why::Deadline) => (!course.cut_short).then_some(true),
         Verdict::Told(Err(ToolError::Invalid(_) | ToolError::Cancelled))
         | Verdict::Panicked(_)
         | Verdict::Stopped(Why::Cancelled | Why::Lost | Why::Shutdown) => None,

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod attempt;
+mod bulkhead;
 mod conclude;
 mod ending;
 mod error;

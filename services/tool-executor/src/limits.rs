@@ -6,16 +6,25 @@ use std::time::Duration;
 pub(crate) const CONCURRENCY: usize = 256;
 /// How long a delivery is leased. A worker that died is replaced after this.
 pub(crate) const LEASE: Duration = Duration::from_mins(1);
-/// The last bound of a run; each tool's timeout and each call's deadline lie below it.
-pub(crate) const LONGEST_RUN: Duration = Duration::from_hours(24);
+/// The longest that one attempt of a tool may take, whatever its tool says: SQS keeps a message in
+/// flight for at most 12 hours.
+pub(crate) const LONGEST_RUN: Duration = Duration::from_hours(11);
+/// The last bound of a delivery: a run with what comes before and after it.
+pub(crate) const LONGEST_DELIVERY: Duration = Duration::from_mins(11 * 60 + 15);
+/// Runs of one upstream at once in one process. Several that hang leave room for the others.
+pub(crate) const MAX_IN_FLIGHT: usize = 64;
+/// Deliveries that wait for a slot of one upstream, and how long: a burst of quick calls is not
+/// worth parking.
+pub(crate) const MAX_IN_LINE: usize = 32;
+pub(crate) const SLOT_WAIT: Duration = Duration::from_millis(250);
 /// How often a call is tried, after each answer of its client anew.
 pub(crate) const MAX_ATTEMPTS: u32 = 5;
 /// How often an attempt may end without a word, with its process: after this the tool is believed
 /// to have ended it. Above the number of times that a host is restarted in a bad hour, because
 /// every call under way in a killed process counts one, whoever's fault it was.
 pub(crate) const MAX_DEATHS: u32 = 20;
-/// Receives of one delivery, parked ones included: hours of waiting, as the wait grows to
-/// [`MAX_PARK`]. SQS counts to 1,000.
+/// Receives of one delivery, parked ones included: 28 hours of waiting, more than any call has, as
+/// the wait grows to [`MAX_PARK`]. SQS counts to 1,000.
 pub(crate) const MAX_RECEIVES: u32 = 900;
 
 /// A run shorter than this needs no claim of its own.
@@ -34,7 +43,12 @@ pub(crate) const RECONCILE: Duration = Duration::from_secs(30);
 pub(crate) const MAX_CONFLICTS: usize = 8;
 
 /// A parked call comes back no sooner than after so many seconds per receive, up to this.
-pub(crate) const MAX_PARK: Duration = Duration::from_secs(30);
+pub(crate) const MAX_PARK: Duration = Duration::from_mins(2);
+/// How long the `receives`-th delivery of a call is parked at least.
+pub(crate) fn least_park(receives: u32) -> Duration {
+    Duration::from_secs(receives.into()).min(MAX_PARK)
+}
+
 /// What must be left of a call's deadline when it comes back.
 pub(crate) const PARK_MARGIN: Duration = Duration::from_secs(1);
 
@@ -49,3 +63,21 @@ pub(crate) const SWEEP_STEP: usize = 40;
 pub(crate) const SWEEP_GRACE: Duration = Duration::from_secs(5);
 /// Expired records and blobs that one tick removes.
 pub(crate) const EXPIRE_STEP: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parked_call_outlives_the_longest_deadline() {
+        let longest = Duration::from_hours(24);
+        let parked: Duration = (1..MAX_RECEIVES).map(least_park).sum();
+        assert!(parked > longest + Duration::from_hours(1), "{parked:?}");
+    }
+
+    #[test]
+    fn a_delivery_ends_before_sqs_takes_it_away() {
+        assert!(LONGEST_RUN + GRACE + RECONCILE < LONGEST_DELIVERY);
+        assert!(LONGEST_DELIVERY + LEASE < Duration::from_hours(12));
+    }
+}

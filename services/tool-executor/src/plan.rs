@@ -23,7 +23,7 @@ pub(crate) enum Plan {
     Run,
 }
 
-/// `tried` is how many attempts count.
+/// For a call as it is after [`Call::reopen`]. `tried` is how many attempts count.
 pub(crate) fn plan(
     call: &Call,
     event: &Event,
@@ -32,8 +32,7 @@ pub(crate) fn plan(
     now: DateTime<Utc>,
 ) -> Plan {
     let overdue = call.deadline <= now;
-    // A dead letter that comes again was redriven: the call is worked on, if there is time for it.
-    if call.state.is_terminal() && (overdue || !call.is_dead_lettered()) {
+    if call.state.is_terminal() {
         return Plan::Nothing;
     }
     if call.intent.is_some() {

@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
-use waybill_calls::{LogLine, Progress, Said};
+use waybill_calls::{Call, LogLine, Progress, Said, stored_size};
 use waybill_toolkit::{
     JsonObject, LogLevel, Signal, Signals, Tool, ToolContext, ToolResult, ToolRun,
 };
@@ -17,7 +17,7 @@ use waybill_toolkit::{
 use crate::{
     attempt::Attempt,
     error::Error,
-    limits::{GRACE, LEDGER_PAUSE, PROGRESS_EVERY, QUIET, WATCH},
+    limits::{GRACE, LEDGER_PAUSE, LONGEST_RUN, PROGRESS_EVERY, QUIET, WATCH},
 };
 
 /// How a run ended.
@@ -51,7 +51,7 @@ pub(crate) async fn run(
     arguments: JsonObject,
     shutdown: &CancellationToken,
 ) -> Verdict {
-    let (left, timeout) = (attempt.left(), tool.spec().timeout);
+    let (left, timeout) = (attempt.left(), longest(tool));
     let deadline = Instant::now() + left.min(timeout);
     let cancel = CancellationToken::new();
     let (cx, signals) = ToolContext::new(tool_run(attempt, deadline), cancel.clone());
@@ -85,6 +85,11 @@ pub(crate) async fn run(
     Verdict::Stopped(why)
 }
 
+/// How long one attempt of the tool may take.
+pub(crate) fn longest(tool: &dyn Tool) -> Duration {
+    tool.spec().timeout.min(LONGEST_RUN)
+}
+
 /// What a run of this attempt is given.
 pub(crate) fn tool_run(attempt: &Attempt, deadline: Instant) -> ToolRun {
     let call = attempt.call();
@@ -94,6 +99,7 @@ pub(crate) fn tool_run(attempt: &Attempt, deadline: Instant) -> ToolRun {
         tenant: call.tenant.clone(),
         attempt: attempt.number(),
         deadline,
+        now: attempt.now(),
         checkpoint: call.checkpoint.clone(),
         responses: call.input_responses.clone(),
         client_capabilities: capabilities.and_then(|value| serde_json::from_value(value).ok()),
@@ -165,6 +171,14 @@ impl Watch<'_> {
     async fn take(&mut self, signal: Signal) -> Result<(), Error> {
         match heard(signal) {
             Ok(said) => said.into_iter().for_each(|said| self.attempt.hear(said)),
+            Err((value, _)) if stored_size(&value) > Call::MAX_CHECKPOINT => {
+                tracing::warn!(
+                    tool = self.attempt.call().tool,
+                    bytes = stored_size(&value),
+                    limit = Call::MAX_CHECKPOINT,
+                    "a checkpoint is too large and is not saved"
+                );
+            }
             Err((value, saved)) => {
                 // When it fails `saved` is dropped, and the tool knows.
                 self.attempt.save(&value).await?;

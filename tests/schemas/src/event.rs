@@ -70,6 +70,7 @@ pub(crate) fn example(kind: EventType) -> Value {
         tenant: TenantId::parse("acme").expect("a valid name"),
         subject: subject(kind, &call),
         data: kind.data_example(),
+        story: None,
     };
     envelope(&draft.stamp(&stamp, 0))
 }

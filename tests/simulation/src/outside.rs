@@ -226,6 +226,7 @@ fn unavailable() -> ToolError {
 fn unknown() -> ToolError {
     ToolError::Unknown {
         message: "the line was cut".to_owned(),
+        retry_after: None,
         source: None,
     }
 }

@@ -4,14 +4,11 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use waybill_events::{CallId, TenantId};
 use waybill_toolkit::{JsonObject, Signals, Tool, ToolContext, ToolError, ToolRun, Toolkit};
 use waybill_toolkit_code::{CodeToolkit, Root};
 
@@ -107,16 +104,6 @@ pub(crate) fn tool_in(root: &Path, name: &str) -> Arc<dyn Tool> {
 
 pub(crate) fn context() -> (ToolContext, Signals, CancellationToken) {
     let cancelled = CancellationToken::new();
-    let run = ToolRun {
-        call: CallId::parse(&"0".repeat(CallId::LEN)).unwrap(),
-        tenant: TenantId::parse("local").unwrap(),
-        attempt: 1,
-        deadline: Instant::now() + Duration::from_mins(1),
-        checkpoint: None,
-        client_capabilities: None,
-        responses: waybill_toolkit::InputResponses::default(),
-        traceparent: None,
-    };
-    let (cx, signals) = ToolContext::new(run, cancelled.clone());
+    let (cx, signals) = ToolContext::new(ToolRun::for_test(), cancelled.clone());
     (cx, signals, cancelled)
 }

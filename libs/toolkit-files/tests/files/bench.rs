@@ -12,8 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use waybill_events::{CallId, TenantId};
-use waybill_toolkit::{InputResponses, Signals, Tool, ToolContext, ToolError, ToolRun, Toolkit};
+use waybill_toolkit::{Signals, Tool, ToolContext, ToolError, ToolRun, Toolkit};
 use waybill_toolkit_files::{FilesToolkit, Root};
 
 /// What no answer may contain.
@@ -117,14 +116,8 @@ pub(crate) async fn call_in(
 /// What a call is given, with `time` until its deadline.
 pub(crate) fn context(cancelled: CancellationToken, time: Duration) -> (ToolContext, Signals) {
     let run = ToolRun {
-        call: CallId::new(chrono::DateTime::UNIX_EPOCH, 1),
-        tenant: TenantId::parse("acme").unwrap(),
-        attempt: 1,
         deadline: Instant::now() + time,
-        checkpoint: None,
-        responses: InputResponses::default(),
-        client_capabilities: None,
-        traceparent: None,
+        ..ToolRun::for_test()
     };
     ToolContext::new(run, cancelled)
 }

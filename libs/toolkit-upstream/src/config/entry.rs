@@ -25,7 +25,8 @@ const PROTOCOL_HEADERS: &[&str] = &[
 ];
 /// As alike as this (Jaro-Winkler) and a key is a spelling mistake.
 const NEARLY: f64 = 0.85;
-const MAX_TIMEOUT_SECONDS: u64 = 24 * 60 * 60;
+/// 11 hours: no queue keeps a delivery with one worker for longer (SQS: 12 hours).
+const MAX_TIMEOUT_SECONDS: u64 = 11 * 60 * 60;
 
 type Object = Map<String, Value>;
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -152,7 +153,9 @@ fn policy(value: &Value, path: &str, warnings: &mut Vec<String>) -> Result<Polic
     if let Some(seconds) = entry.get("timeoutSeconds") {
         let Some(seconds @ 1..=MAX_TIMEOUT_SECONDS) = seconds.as_u64() else {
             let path = format!("{path}.timeoutSeconds");
-            return Err(invalid(&path, "is not a whole number from 1 to 86400"));
+            let problem =
+                format!("is not a whole number from 1 to {MAX_TIMEOUT_SECONDS} (11 hours)");
+            return Err(invalid(&path, problem));
         };
         policy.timeout = Duration::from_secs(seconds);
     }

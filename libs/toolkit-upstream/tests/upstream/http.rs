@@ -120,7 +120,7 @@ async fn guard(State(door): State<Arc<Door>>, request: Request, next: Next) -> R
     }
     if request.method() == "POST" {
         if door.busy.load(Ordering::SeqCst) {
-            return (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "3")]).into_response();
+            return (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "3")]).into_response();
         }
         let of_session = request.headers().contains_key("mcp-session-id");
         if of_session && door.lose_session.swap(false, Ordering::SeqCst) {

@@ -14,7 +14,6 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use waybill_events::{CallId, TenantId};
 use waybill_toolkit::{
     InputResponses, JsonObject, Registry, Signal, Tool, ToolContext, ToolResult, ToolRun,
 };
@@ -210,14 +209,12 @@ impl Call {
             capabilities
         });
         let run = ToolRun {
-            call: CallId::parse(&"0".repeat(CallId::LEN)).unwrap(),
-            tenant: TenantId::system(),
-            attempt: 1,
             deadline: Instant::now() + self.within,
             checkpoint: self.checkpoint.lock().unwrap().clone(),
             responses: self.responses.clone(),
             client_capabilities,
             traceparent: self.traceparent.clone(),
+            ..ToolRun::for_test()
         };
         let (cx, mut signals) = ToolContext::new(run, self.cancel.clone());
         let (progress, checkpoint) = (self.progress.clone(), self.checkpoint.clone());

@@ -1,9 +1,9 @@
 //! What a call through an upstream does.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use waybill_toolkit::{Effect, Reconciled, ToolError};
+use waybill_toolkit::{Effect, Reconciled, Tool, ToolError, Toolkit};
 use waybill_toolkit_upstream::Health;
 
 use crate::rig::{Call, Rig, entry, eventually, object, options, text};
@@ -38,6 +38,23 @@ async fn all_pages_are_listed_with_their_effects() {
     };
     assert_eq!(health["up"], ready("2026-07-28"));
     assert_eq!(health["old"], ready("2025-11-25"));
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_called_as_a_toolkit_of_ours_replaces_nothing() {
+    struct Files;
+    impl Toolkit for Files {
+        fn name(&self) -> &'static str {
+            "files"
+        }
+        fn tools(&self) -> Vec<Arc<dyn Tool>> {
+            Vec::new()
+        }
+    }
+    let rig = Rig::start(json!({ "files": entry("modern") })).await;
+    rig.registry.set(&Files).unwrap();
+    assert_eq!(rig.names().len(), 15, "{:?}", rig.names());
     rig.stop().await;
 }
 

@@ -36,6 +36,10 @@ pub(super) fn calls(error: &Error) -> ErrorData {
             error.to_string(),
             Some(json!({ "callId": call, "code": "idempotency_mismatch" })),
         ),
+        Error::TooLarge { .. } => {
+            let data = json!({ "code": "too_large" });
+            ErrorData::invalid_params(error.to_string(), Some(data))
+        }
         Error::Fenced(_) => ErrorData::invalid_params(error.to_string(), None),
         Error::Port(port @ waybill_messaging::Error::TooLarge { .. }) => {
             ErrorData::invalid_params(port.to_string(), Some(json!({ "code": "too_large" })))

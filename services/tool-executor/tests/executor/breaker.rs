@@ -16,9 +16,9 @@ use waybill_messaging::Settlement;
 use waybill_resilience::{Breakers, Settings, State};
 use waybill_toolkit::{CallToolResult, ContentBlock, Effect, ToolError};
 
-use super::world::{Fake, World, text, unavailable};
+use super::world::{Fake, World, text, unavailable, unclear};
 
-fn upstream(tool: Fake) -> Fake {
+pub(crate) fn upstream(tool: Fake) -> Fake {
     tool.spec(|spec| spec.upstream = Some("shop".to_owned()))
 }
 
@@ -37,7 +37,7 @@ fn away() -> (Fake, Arc<AtomicBool>) {
     (upstream(tool), back)
 }
 
-async fn state(world: &World) -> State {
+pub(crate) async fn state(world: &World) -> State {
     let ledger = Arc::new(world.backend.clone());
     let breakers = Breakers::new(ledger, world.clock.clone(), Settings::default());
     breakers.state("shop").await.unwrap()
@@ -160,6 +160,28 @@ async fn an_upstream_that_hangs_opens_it_too() {
         worker.run(&world.next().await).await;
     }
     assert!(matches!(state(&world).await, State::Open { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_in_a_hurry_close_it_for_nobody() {
+    let world = World::new(upstream(Fake::new(Effect::ReadOnly, |nth, cx| {
+        let deadline = cx.deadline();
+        async move {
+            if nth % 2 == 0 {
+                return std::future::pending().await;
+            }
+            tokio::time::sleep_until(deadline).await;
+            Err(unclear())
+        }
+        .boxed()
+    })));
+    let worker = world.worker();
+    for _ in 0..20 {
+        world.submit_for(Duration::from_secs(1)).await;
+        worker.run(&world.next().await).await;
+    }
+    assert_eq!(world.tool.runs(), 20);
+    assert_eq!(state(&world).await, State::Closed);
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures::FutureExt;
+use serde_json::json;
 use tokio::time::sleep;
 use waybill_calls::CallState;
 use waybill_events::EventType::{ToolCallCompleted, ToolCallFailed};
@@ -189,8 +190,8 @@ async fn what_kills_its_workers_is_put_aside_and_its_client_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_letter_that_is_redriven_opens_its_call_again_before_the_deadline() {
-    for (late, end) in [(false, CallState::Completed), (true, CallState::Failed)] {
+async fn a_dead_letter_that_is_redriven_runs_also_after_its_deadline() {
+    for late in [false, true] {
         let mended = Arc::new(AtomicBool::new(false));
         let works = mended.clone();
         let world = World::new(Fake::new(Effect::ReadOnly, move |_, _| {
@@ -207,19 +208,55 @@ async fn a_dead_letter_that_is_redriven_opens_its_call_again_before_the_deadline
             sleep(Duration::from_hours(1)).await;
         }
         mended.store(true, Ordering::SeqCst);
-        let dead = world.backend.dead_letters("tool-executor", 1);
-        let letter = dead.await.unwrap().remove(0).id;
-        let redriven = world.backend.redrive("tool-executor", &letter);
-        redriven.await.unwrap();
+        redrive(&world).await;
         world.drain().await;
-        assert_eq!(world.state(&id).await, end);
+        assert_eq!(world.text(&id).await, "at last", "late: {late}");
         let told = world.events().await;
         let ids: BTreeSet<_> = told.iter().map(|event| &event.id).collect();
         assert_eq!(ids.len(), told.len(), "no end is taken for the other");
         let kinds: Vec<_> = told.iter().map(|event| event.kind).collect();
-        assert_eq!(kinds.contains(&ToolCallCompleted), !late, "{kinds:?}");
+        assert!(kinds.contains(&ToolCallCompleted), "{kinds:?}");
         assert!(kinds.contains(&ToolCallFailed), "{kinds:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_redriven_has_its_whole_time_again_and_no_more() {
+    let world = World::new(Fake::new(Effect::ReadOnly, |_, _| {
+        std::future::pending().boxed()
+    }));
+    let hour = Duration::from_hours(1);
+    let large = "x".repeat(100_000);
+    let id = world.submit_with(json!({ "a": large }), hour).await;
+    for _ in 0..2 {
+        put_aside(&world).await;
+        sleep(hour).await;
+        redrive(&world).await;
+        let began = world.clock.now();
+        let (worker, delivery) = (world.worker(), world.next().await);
+        tokio::select! {
+            _ = worker.run(&delivery) => panic!("it hangs"),
+            () = sleep(Duration::from_secs(1)) => {}
+        }
+        let call = world.call(&id).await;
+        assert_eq!(call.deadline, began + hour);
+        assert_eq!(call.expires_at, call.deadline + hour);
+        sleep(AFTER_LEASE).await;
+    }
+    // Later than the arguments were to be kept at first.
+    world.swept().await;
+    let call = world.call(&id).await;
+    assert!(world.calls.load(&call.arguments).await.unwrap().is_some());
+    sleep(hour).await;
+    world.swept().await;
+    assert_eq!(world.state(&id).await, CallState::Expired);
+}
+
+async fn redrive(world: &World) {
+    let dead = world.backend.dead_letters("tool-executor", 1);
+    let letter = dead.await.unwrap().remove(0).id;
+    let redriven = world.backend.redrive("tool-executor", &letter);
+    redriven.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

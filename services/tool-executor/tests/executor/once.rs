@@ -36,6 +36,31 @@ async fn the_intent_is_durable_before_it_acts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_it_answered_outlives_a_ledger_that_is_away_for_a_moment() {
+    for after in [false, true] {
+        let world = World::new(phone(|_| Ok("rang")));
+        let id = world.submit().await;
+        let (worker, delivery) = (world.cut_off(1..7, after), world.next().await);
+        assert_eq!(worker.run(&delivery).await, Settlement::Done);
+        assert_eq!(world.text(&id).await, "rang", "after: {after}");
+        assert_eq!(world.tool.runs(), 1);
+        assert_eq!(world.told().await, [ToolCallCompleted]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_stays_away_is_not_waited_for_for_ever() {
+    let world = World::new(phone(|_| Ok("rang")));
+    let id = world.submit().await;
+    let (worker, delivery) = (world.cut_off(1..1_000, false), world.next().await);
+    let settlement = worker.run(&delivery).await;
+    assert!(matches!(settlement, Settlement::Retry { .. }));
+    assert_eq!(worker.commits(), 10);
+    world.drain().await;
+    assert_eq!(world.problem(&id).await.code, "outcome_unknown");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_worker_that_died_while_it_acted_leaves_a_question_not_a_second_call() {
     let world = World::new(rings_for_ever());
     let id = world.submit().await;

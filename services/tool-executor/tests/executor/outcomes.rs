@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use serde_json::json;
 use tokio::time::sleep;
-use waybill_calls::{Call, CallState, Said};
+use waybill_calls::{Call, CallState, Error, Said};
 use waybill_events::EventType::{
     ToolCallCancelRequested, ToolCallCancelled, ToolCallCompleted, ToolCallExpired, ToolCallFailed,
     ToolCallInputProvided, ToolCallInputRequired, ToolCallProgressed,
@@ -13,7 +13,7 @@ use waybill_events::EventType::{
 use waybill_messaging::Settlement;
 use waybill_toolkit::{Effect, LogLevel, ToolError};
 
-use super::world::{Fake, World, question, text, unavailable, unclear};
+use super::world::{Fake, World, question, questions, tenant, text, unavailable};
 
 fn tool(told: impl Fn(u32) -> Result<&'static str, ToolError> + Send + Sync + 'static) -> Fake {
     Fake::new(Effect::ReadOnly, move |nth, _| {
@@ -105,18 +105,108 @@ async fn every_refusal_has_its_ending() {
 async fn an_upstream_that_comes_back_is_asked_again_by_the_queue() {
     let world = World::new(tool(|nth| match nth {
         0 => Err(unavailable(Some(Duration::from_secs(7)))),
-        1 => Err(unclear()),
+        1 => Err(ToolError::Unknown {
+            message: "503".to_owned(),
+            retry_after: Some(Duration::from_secs(9)),
+            source: None,
+        }),
         _ => Ok("back"),
     }));
     let id = world.submit().await;
     let after = Duration::from_secs(7);
     assert_eq!(world.step().await, Settlement::Retry { after });
     sleep(after).await;
-    assert!(matches!(world.step().await, Settlement::Retry { .. }));
+    let after = Duration::from_secs(9);
+    assert_eq!(world.step().await, Settlement::Retry { after });
     assert_eq!(world.state(&id).await, CallState::WaitingCapacity);
     world.drain().await;
     assert_eq!(world.text(&id).await, "back");
     assert_eq!(world.told().await, [ToolCallCompleted]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tool_that_says_too_much_still_gets_to_its_answer() {
+    let world = World::new(Fake::new(Effect::ReadOnly, |_, cx| {
+        async {
+            let much = "\u{1}".repeat(300_000);
+            let saved = cx.checkpoint(&much).await;
+            for _ in 0..100 {
+                cx.progress(1.0, None, Some(much.clone()));
+                cx.log(LogLevel::Info, Some(much.clone()), json!(much));
+                sleep(Duration::from_millis(100)).await;
+            }
+            Ok(text(&format!("{saved} {}", "x".repeat(60_000))))
+        }
+        .boxed()
+    }));
+    let id = world.submit().await;
+    assert_eq!(world.step().await, Settlement::Done);
+    assert!(world.text(&id).await.starts_with("false x"));
+    let call = world.call(&id).await;
+    assert_eq!(call.attempt, 1);
+    assert!(
+        call.reports.last().unwrap().seq > 100,
+        "the newest are kept"
+    );
+    let problem = ToolError::Protocol {
+        code: -32_000,
+        message: "much ".repeat(100_000),
+        data: Some(json!("x".repeat(300_000))),
+    };
+    let problem = std::sync::Mutex::new(Some(problem));
+    let world = World::new(Fake::new(Effect::ReadOnly, move |_, _| {
+        let problem = problem.lock().unwrap().take().unwrap();
+        async move { Err(problem) }.boxed()
+    }));
+    let id = world.submit().await;
+    assert_eq!(world.step().await, Settlement::Done);
+    let message = world.problem(&id).await.message;
+    assert!(message.ends_with("(Its data of 300002 bytes are left out.)"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tool_that_asks_too_much_is_told_so_and_a_client_too() {
+    let world = World::new(Fake::new(Effect::ReadOnly, |_, _| {
+        async { Err(questions(&[&"k".repeat(40_000)])) }.boxed()
+    }));
+    let id = world.submit().await;
+    assert_eq!(world.step().await, Settlement::Done);
+    let problem = world.problem(&id).await;
+    assert!(problem.message.contains("at most 32768"), "{problem:?}");
+
+    let world = World::new(Fake::new(Effect::ReadOnly, |_, _| {
+        async { Err(question()) }.boxed()
+    }));
+    let id = world.submit().await;
+    world.drain().await;
+    let much = [("sure".to_owned(), json!("x".repeat(70_000)))].into();
+    let refused = world.calls.answer(&tenant(), &id, "key", much).await;
+    let limit = Call::MAX_ANSWERS;
+    assert!(matches!(refused, Err(Error::TooLarge { limit: told, .. }) if told == limit));
+    assert_eq!(world.state(&id).await, CallState::WaitingInput);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tool_is_told_the_time() {
+    let world = World::new(Fake::new(Effect::ReadOnly, |_, cx| {
+        async {
+            let began = cx.now();
+            sleep(Duration::from_secs(5)).await;
+            Ok(text(&format!(
+                "{} {}",
+                began.to_rfc3339(),
+                cx.now() - began
+            )))
+        }
+        .boxed()
+    }));
+    sleep(Duration::from_mins(1)).await;
+    let (began, id) = (world.clock.now(), world.submit().await);
+    world.drain().await;
+    assert_eq!(
+        world.text(&id).await,
+        format!("{} PT5S", began.to_rfc3339())
+    );
 }
 
 #[tokio::test(start_paused = true)]

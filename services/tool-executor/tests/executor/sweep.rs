@@ -8,7 +8,7 @@ use waybill_calls::CallState;
 use waybill_events::EventType::{ToolCallExpired, ToolCallFailed, ToolCallInputRequired};
 use waybill_toolkit::Effect;
 
-use super::world::{Fake, World, question, text};
+use super::world::{Fake, TRACE, World, question, text};
 
 fn asks() -> Fake {
     Fake::new(Effect::ReadOnly, |_, _| async { Err(question()) }.boxed())
@@ -28,6 +28,26 @@ async fn a_call_that_waits_for_its_client_expires() {
     assert_eq!(world.told().await, [ToolCallInputRequired, ToolCallExpired]);
     world.swept().await;
     assert!(world.told().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_sweep_tells_belongs_to_the_story_of_the_call() {
+    let world = World::new(asks());
+    world.submit_for(Duration::from_secs(30)).await;
+    world.drain().await;
+    sleep(Duration::from_secs(31)).await;
+    world.swept().await;
+    let told = world.events().await;
+    assert_eq!(told.len(), 3);
+    for event in &told {
+        assert_eq!(event.correlation, told[0].id, "{:?}", event.kind);
+        assert_eq!(
+            event.traceparent.as_deref(),
+            Some(TRACE),
+            "{:?}",
+            event.kind
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

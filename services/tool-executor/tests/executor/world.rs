@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     future::pending,
+    ops::Range,
     path::Path,
     sync::{
         Arc,
@@ -21,7 +22,7 @@ use waybill_backend_sqlite::{DirectoryBlobs, SqliteBackend};
 use waybill_calls::{Call, CallState, Calls, NewCall, Outcome, Problem};
 use waybill_events::{CallId, Event, EventType, TenantId};
 use waybill_messaging::{
-    Bus, Clock, Commit, Committed, Delivery, Events, Handler, Key, Ledger, Page, Queue, Range,
+    Bus, Clock, Commit, Committed, Delivery, Error, Events, Handler, Key, Ledger, Page, Queue,
     Record, Result, Settlement, Subscription, dispatch,
 };
 use waybill_resilience::{Breakers, Settings};
@@ -33,6 +34,8 @@ use waybill_toolkit::{
 
 /// Sees every event, for the tests to look at.
 pub(crate) const WATCH: Subscription = Subscription::new("watch", Events::All);
+/// Of every request.
+pub(crate) const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 /// Longer than a lease.
 pub(crate) const AFTER_LEASE: Duration = Duration::from_secs(61);
 
@@ -101,14 +104,17 @@ impl Tool for Fake {
     }
 }
 
-struct Kit(Option<Arc<Fake>>);
+struct Kit {
+    name: &'static str,
+    tool: Option<Arc<Fake>>,
+}
 
 impl Toolkit for Kit {
-    fn name(&self) -> &'static str {
-        "kit"
+    fn name(&self) -> &str {
+        self.name
     }
     fn tools(&self) -> Vec<Arc<dyn Tool>> {
-        let tool = self.0.clone();
+        let tool = self.tool.clone();
         tool.into_iter().map(|tool| tool as Arc<dyn Tool>).collect()
     }
 }
@@ -121,6 +127,8 @@ pub(crate) struct Mortal {
     left: Arc<AtomicI64>,
     /// Whether the last commit still happens.
     after: bool,
+    /// Which commits, counted from 0, answer that the ledger is away. With `after` they happen.
+    away: Range<u32>,
     /// How long a commit that has happened keeps its answer back.
     latency: Duration,
     died: Arc<Notify>,
@@ -130,7 +138,13 @@ pub(crate) struct Mortal {
 #[async_trait]
 impl Ledger for Mortal {
     async fn commit(&self, commit: Commit) -> Result<Committed> {
-        self.commits.fetch_add(1, Ordering::SeqCst);
+        let nth = self.commits.fetch_add(1, Ordering::SeqCst);
+        if self.away.contains(&nth) {
+            if self.after {
+                self.inner.commit(commit).await?;
+            }
+            return Err(Error::unavailable("away", "as told"));
+        }
         let dies = self.left.fetch_sub(1, Ordering::SeqCst) == 0;
         if dies && !self.after {
             self.died.notify_one();
@@ -149,10 +163,10 @@ impl Ledger for Mortal {
     async fn get(&self, key: &Key) -> Result<Option<Record>> {
         self.inner.get(key).await
     }
-    async fn list(&self, partition: &str, range: Range) -> Result<Page> {
+    async fn list(&self, partition: &str, range: waybill_messaging::Range) -> Result<Page> {
         self.inner.list(partition, range).await
     }
-    async fn query(&self, partition: &str, range: Range) -> Result<Page> {
+    async fn query(&self, partition: &str, range: waybill_messaging::Range) -> Result<Page> {
         self.inner.query(partition, range).await
     }
     async fn changed(&self, key: &Key, after: u64, wait: Duration) -> Result<Option<Record>> {
@@ -205,29 +219,41 @@ impl World {
 
     /// Whether the tool is there.
     pub(crate) fn offer(&self, there: bool) {
-        let kit = Kit(there.then(|| self.tool.clone()));
-        self.registry.set(&kit).unwrap();
+        let tool = there.then(|| self.tool.clone());
+        self.registry.set(&Kit { name: "kit", tool }).unwrap();
+    }
+
+    /// Offers another tool as well.
+    pub(crate) fn also(&self, tool: Fake) {
+        let tool = Some(Arc::new(tool));
+        self.registry.set(&Kit { name: "also", tool }).unwrap();
     }
 
     pub(crate) fn worker(&self) -> Worker {
-        self.process(-1, false, Duration::ZERO)
+        self.process(-1, false, Duration::ZERO, 0..0)
+    }
+
+    /// Its ledger is away for these commits, counted from 0; `after`: they happen all the same.
+    pub(crate) fn cut_off(&self, away: Range<u32>, after: bool) -> Worker {
+        self.process(-1, after, Duration::ZERO, away)
     }
 
     /// Its commits are answered late.
     pub(crate) fn late(&self, latency: Duration) -> Worker {
-        self.process(-1, false, latency)
+        self.process(-1, false, latency, 0..0)
     }
 
     /// Dies at its `nth` commit, just before or after it.
     pub(crate) fn mortal(&self, nth: i64, after: bool) -> Worker {
-        self.process(nth, after, Duration::ZERO)
+        self.process(nth, after, Duration::ZERO, 0..0)
     }
 
-    fn process(&self, nth: i64, after: bool, latency: Duration) -> Worker {
+    fn process(&self, nth: i64, after: bool, latency: Duration, away: Range<u32>) -> Worker {
         let ledger = Mortal {
             inner: self.backend.clone(),
             left: Arc::new(AtomicI64::new(nth)),
             after,
+            away,
             latency,
             died: Arc::default(),
             commits: Arc::default(),
@@ -261,19 +287,31 @@ impl World {
     }
 
     pub(crate) async fn submit_for(&self, deadline: Duration) -> CallId {
+        self.submit_to(&self.tool.spec.name, deadline).await
+    }
+
+    pub(crate) async fn submit_to(&self, tool: &str, deadline: Duration) -> CallId {
+        self.place(tool, json!({"a": 1}), deadline).await
+    }
+
+    pub(crate) async fn submit_with(&self, arguments: Value, deadline: Duration) -> CallId {
+        self.place(&self.tool.spec.name, arguments, deadline).await
+    }
+
+    async fn place(&self, tool: &str, arguments: Value, deadline: Duration) -> CallId {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let random = u128::from(NEXT.fetch_add(1, Ordering::SeqCst));
         let new = NewCall {
             id: CallId::new(self.clock.now(), random),
             tenant: tenant(),
             principal: "key".to_owned(),
-            tool: self.tool.spec.name.clone(),
+            tool: tool.to_owned(),
             effect: self.tool.spec.effect.as_str(),
-            arguments: json!({"a": 1}),
+            arguments,
             deadline,
             retention: Duration::from_hours(1),
             idempotency_key: None,
-            traceparent: None,
+            traceparent: Some(TRACE.to_owned()),
             client_capabilities: None,
         };
         self.calls.submit(new).await.unwrap().stored.call.id
@@ -452,6 +490,7 @@ pub(crate) fn unavailable(retry_after: Option<Duration>) -> ToolError {
 pub(crate) fn unclear() -> ToolError {
     ToolError::Unknown {
         message: "the connection was cut".to_owned(),
+        retry_after: None,
         source: None,
     }
 }
