@@ -61,8 +61,10 @@ pub(crate) const KEEP_TRIES: u32 = 3;
 pub(crate) const SWEEP_STEP: usize = 40;
 /// A running call's own worker ends it at the deadline; the sweep steps in after this.
 pub(crate) const SWEEP_GRACE: Duration = Duration::from_secs(5);
-/// Expired records and blobs that one tick removes.
+/// Expired records, marks and blobs that are removed in one step, and steps of one tick: more than
+/// the busiest gateway makes in a second.
 pub(crate) const EXPIRE_STEP: usize = 1_000;
+pub(crate) const EXPIRE_STEPS: usize = 32;
 
 #[cfg(test)]
 mod tests {

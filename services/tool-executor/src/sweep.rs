@@ -6,12 +6,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use waybill_calls::{Call, CallState, Calls};
 use waybill_events::{Event, EventType};
 use waybill_messaging::{
-    Blobs, Context, Effects, Events, Expect, Failure, Handler, Ledger, Subscription,
+    Blobs, Commit, Context, Effects, Events, Expect, Failure, Handler, Ledger, Subscription, Write,
 };
 
 use crate::{
     error::failure,
-    limits::{EXPIRE_STEP, SWEEP_GRACE, SWEEP_STEP},
+    limits::{EXPIRE_STEP, EXPIRE_STEPS, SWEEP_GRACE, SWEEP_STEP},
     plan::{expired, outcome_unknown},
 };
 
@@ -31,16 +31,29 @@ impl DeadlineSweep {
         }
     }
 
-    /// A store that cannot forget does not keep calls from ending.
+    /// In steps, so that others come between. A store that cannot forget does not keep calls from
+    /// ending.
     async fn forget(&self) {
-        let records = self.ledger.expire(EXPIRE_STEP).await;
-        let blobs = self.blobs.expire(EXPIRE_STEP).await;
-        for error in [records.err(), blobs.err()].into_iter().flatten() {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(
-                error,
-                "cannot remove what has expired; the next tick tries again"
-            );
+        for _ in 0..EXPIRE_STEPS {
+            let steps = [
+                self.ledger.expire(EXPIRE_STEP).await,
+                self.blobs.expire(EXPIRE_STEP).await,
+            ];
+            let more = steps.iter().any(|removed| {
+                removed
+                    .as_ref()
+                    .is_ok_and(|removed| *removed >= EXPIRE_STEP)
+            });
+            for error in steps.into_iter().filter_map(Result::err) {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(
+                    error,
+                    "cannot remove what has expired; the next tick tries again"
+                );
+            }
+            if !more {
+                return;
+            }
         }
     }
 }
@@ -56,7 +69,7 @@ impl Handler for DeadlineSweep {
 
     async fn handle(&self, _tick: &Event, cx: &Context) -> Result<Effects, Failure> {
         self.forget().await;
-        let mut effects = Effects::default();
+        let (mut effects, mut bytes) = (Effects::default(), 0);
         for seen in self.calls.overdue(SWEEP_STEP).await.map_err(failure)? {
             // The index may trail behind the record.
             let mut stored = match self.calls.get(&seen.call.tenant, &seen.call.id).await {
@@ -64,12 +77,24 @@ impl Handler for DeadlineSweep {
                 stored => stored.map_err(failure)?,
             };
             if end(&mut stored.call, cx.now) {
-                let expect = Expect::Version(stored.version);
-                effects.writes.push(Calls::write(&stored.call, expect));
+                let write = Calls::write(&stored.call, Expect::Version(stored.version));
+                bytes += body_len(&write);
+                if bytes > Commit::MAX_BYTES {
+                    // The next tick takes the rest.
+                    break;
+                }
+                effects.writes.push(write);
                 effects.events.extend(stored.call.ended((0, false)));
             }
         }
         Ok(effects)
+    }
+}
+
+fn body_len(write: &Write) -> usize {
+    match write {
+        Write::Put { body, .. } => body.len(),
+        Write::Delete { .. } | Write::Check { .. } => 0,
     }
 }
 
