@@ -33,10 +33,11 @@ impl AuditSink {
 impl BatchHandler for AuditSink {
     const SUBSCRIPTION: Subscription = Subscription {
         batching: Batching {
-            max: 64,
+            // With segment and head within one commit.
+            max: 96,
             window: Duration::from_millis(100),
         },
-        concurrency: 64,
+        concurrency: 96,
         max_receives: 20,
         ..Subscription::new("audit-sink", Events::All)
     };

@@ -165,7 +165,7 @@ async fn growth(mut gateway: Gateway, directory: &TempDir, args: &Args) -> Resul
         };
         before = stored;
         settle(&gateway).await?;
-        drop(gateway);
+        gateway.process.kill().await?;
         gateway = Gateway::start(&args.waybill, directory).await?;
         let start = gateway.start.as_secs_f64() * 1e3;
         let name = format!("with {stored} stored calls");

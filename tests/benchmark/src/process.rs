@@ -37,6 +37,11 @@ impl Process {
         }
     }
 
+    /// By SIGKILL, so that the next start is a recovery.
+    pub(crate) async fn kill(mut self) -> Result<()> {
+        Ok(self.0.kill().await?)
+    }
+
     pub(crate) fn resident_mb(&self) -> Result<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
