@@ -1,0 +1,73 @@
+//! The ports' contracts over an emulator, by HTTP. `cargo xtask test` starts it; so does
+//! `cargo xtask emulator COMMAND...` for one command.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a fixture that cannot be made fails its test"
+)]
+
+mod emulator;
+
+use std::{sync::Arc, time::Duration};
+
+use waybill_backend_aws::{DynamoLedger, KmsKeyRing, S3Blobs, SqsQueue, provision};
+use waybill_messaging::Clock;
+use waybill_testkit::contract::{BlobsFixture, Expiry, Fixture, KeyRingFixture, TOPOLOGY};
+
+use crate::emulator::Account;
+
+async fn ports() -> Fixture {
+    let Account { clients, names } = Account::fresh().await;
+    provision::apply(&clients, &names, TOPOLOGY).await.unwrap();
+    let queue = SqsQueue::open(&clients, &names, TOPOLOGY).await.unwrap();
+    let ledger = DynamoLedger::open(&clients, &names, Clock::system()).await.unwrap();
+    let injector = queue.clone();
+    let inject = Box::new(move |subscription: &'static str, body: String| {
+        let queue = injector.clone();
+        let injected = async move { queue.inject(subscription, body).await.unwrap() };
+        Box::pin(injected) as std::pin::Pin<Box<dyn Future<Output = ()> + Send>>
+    });
+    Fixture::new(Arc::new(ledger), Arc::new(queue), Clock::system(), inject)
+        .expiring(Expiry::Native)
+        .prompt(Duration::from_secs(4))
+}
+
+async fn key_ring() -> KeyRingFixture {
+    let ring = async || {
+        let Account { clients, names } = Account::fresh().await;
+        provision::keys(&clients, &names).await.unwrap();
+        Arc::new(KmsKeyRing::new(&clients, &names))
+    };
+    KeyRingFixture {
+        ring: ring().await,
+        stranger: ring().await,
+        guard: Box::new(()),
+    }
+}
+
+async fn blobs() -> BlobsFixture {
+    let Account { clients, names } = Account::fresh().await;
+    provision::bucket(&clients, &names).await.unwrap();
+    BlobsFixture {
+        blobs: Arc::new(S3Blobs::new(&clients, &names, Clock::system())),
+        clock: Clock::system(),
+        expiry: Expiry::Native,
+        guard: Box::new(()),
+    }
+}
+
+mod ledger {
+    waybill_testkit::ledger_contract!(crate::ports);
+}
+
+mod queue {
+    waybill_testkit::queue_contract!(crate::ports);
+}
+
+mod keyring {
+    waybill_testkit::keyring_contract!(crate::key_ring);
+}
+
+mod blob {
+    waybill_testkit::blobs_contract!(crate::blobs);
+}
