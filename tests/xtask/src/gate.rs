@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use crate::{
     advisories, clients,
     command::{cargo, run},
+    emulator::Emulator,
     tools::{self, NEXTEST},
 };
 
@@ -119,11 +120,12 @@ fn lint() -> Result<Note> {
 
 /// Also compares the generated files with the code (`waybill-schemas`).
 fn tests() -> Result<Note> {
-    run(
+    let emulator = Emulator::start()?;
+    let nextest = run(
         NEXTEST.program()?,
         ["nextest", "run", "--workspace", "--locked"],
-    )
-    .run_and_find("Summary [")
+    );
+    emulator.reached_by(nextest).run_and_find("Summary [")
 }
 
 fn doc_tests() -> Result<Note> {

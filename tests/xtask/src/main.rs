@@ -4,6 +4,7 @@
 mod advisories;
 mod clients;
 mod command;
+mod emulator;
 mod gate;
 mod gateway;
 mod place;
@@ -21,6 +22,7 @@ cargo xtask COMMAND
   generate [--check]    write schemas/ and docs/ from the code; --check only compares
   clients [NAME...]     third-party MCP clients against the binary
   conformance           the official MCP conformance suite against the binary
+  emulator COMMAND...   a command beside an AWS emulator, which AWS_EMULATOR_URL names
   bench [OPTION...]     calls a second and their latency, beside the same tool called directly
   soak [CYCLES]         the binary killed by SIGKILL under load and started again, 1000 times
   simulate [OPTION...]  all services over a faulty backend: more seeds, or one seed again
@@ -60,6 +62,7 @@ fn run(words: &[&str]) -> Result<()> {
         .run(),
         ["soak"] => soak("1000"),
         ["soak", cycles] => soak(cycles),
+        ["emulator", command @ ..] => emulator::with_emulator(command),
         ["conformance"] => clients::run_clients(&["conformance"]),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
