@@ -1,4 +1,4 @@
-//! Putting the services together over the embedded backend.
+//! Putting the services together.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,6 @@ use anyhow::{Context as _, Result};
 use axum::Router;
 use tokio_util::sync::CancellationToken;
 use waybill_audit_sink::{AuditSink, ChainKey, Trail};
-use waybill_backend_sqlite::{DirectoryBlobs, LocalKeyRing, SqliteBackend};
 use waybill_calls::Calls;
 use waybill_events::TenantId;
 use waybill_identity::{Keys, Principal, Scope};
@@ -30,17 +29,21 @@ use waybill_toolkit_code::CodeToolkit;
 use waybill_toolkit_files::FilesToolkit;
 use waybill_toolkit_upstream::{McpConfig, Options, Supervisor};
 
-use crate::{address, config::Config, doctor, files};
+use crate::{
+    address,
+    backend::{Backend, Chore},
+    config::Config,
+    doctor, files,
+};
 
 /// Every subscription of this process.
 pub(crate) const TOPOLOGY: &[Subscription] = &[ToolExecutor::SUBSCRIPTION, AuditSink::SUBSCRIPTION];
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-const MASTER_KEY: &str = "master-key";
 /// What a spawned upstream server inherits.
 const INHERITED: &[&str] = &["PATH", "HOME", "LANG", "TMPDIR"];
 
-/// Everything that runs in this process, over one data directory.
+/// Everything that runs in this process, over one backend.
 pub(crate) struct Local {
     pub(crate) router: Router,
     /// The first API key's secret.
@@ -73,19 +76,21 @@ struct Stores {
     bus: Bus,
     calls: Calls,
     registry: Registry,
+    chores: Vec<Chore>,
 }
 
 impl Local {
-    /// Opens the data directory, makes what is missing in it, and starts the workers.
+    /// Opens the backend, makes what is missing in it, and starts the workers.
     pub(crate) async fn open(config: &Config, role: Role) -> Result<Self> {
         let clock = Clock::system();
-        let store = open_store(config, &clock)?;
-        let keyring = open_keyring(&config.data_dir)?;
+        let mut backend = Backend::open(config, &clock).await?;
+        let own_checks = std::mem::take(&mut backend.checks);
+        let keyring = backend.keyring.clone();
         let meter = Meter::default();
-        let stores = Stores::new(&store, &meter, open_blobs(&config.data_dir, &clock)?, clock);
+        let stores = Stores::new(backend, &meter, clock);
         let keys = Keys::new(stores.ledger.clone(), stores.clock.clone());
         let (key, first_start) = first_key(&config.data_dir, &keys).await?;
-        let chain_key = ChainKey::open(&*stores.ledger, &keyring).await?;
+        let chain_key = ChainKey::open(&*stores.ledger, &*keyring).await?;
 
         let changes = Changes::default();
         let content = register(config, &stores.registry, &changes)?;
@@ -109,7 +114,7 @@ impl Local {
             trail: Trail::new(stores.ledger.clone(), chain_key.clone()),
             bus: stores.bus.clone(),
             subscriptions: TOPOLOGY.into(),
-            checks: doctor::checks(config, &store, &stores.bus, &supervisor),
+            checks: doctor::checks(own_checks, &stores.bus, &supervisor),
             readiness: readiness.clone(),
             rate: config.http.rate(),
             anonymous: config.conformance.then(anonymous),
@@ -140,9 +145,15 @@ impl Local {
 }
 
 impl Stores {
-    fn new(store: &SqliteBackend, meter: &Meter, blobs: Arc<dyn Blobs>, clock: Clock) -> Self {
-        let ledger = meter.over(Arc::new(store.clone()));
-        let queue = Arc::new(store.clone());
+    fn new(backend: Backend, meter: &Meter, clock: Clock) -> Self {
+        let Backend {
+            ledger,
+            queue,
+            blobs,
+            chores,
+            ..
+        } = backend;
+        let ledger = meter.over(ledger);
         let bus = Bus {
             ledger: ledger.clone(),
             queue,
@@ -156,6 +167,7 @@ impl Stores {
             bus,
             calls,
             registry: Registry::default(),
+            chores,
         }
     }
 
@@ -181,10 +193,14 @@ impl Stores {
             bus,
             calls,
             registry,
+            chores,
         } = self;
         let driver = Driver::new(bus, Limits::default());
         driver.start_batch(Arc::new(AuditSink::new(ledger.clone(), chain_key)));
         if role == Role::Serve {
+            for chore in chores {
+                chore(&driver);
+            }
             let breakers = Breakers::new(ledger.clone(), clock.clone(), Settings::default());
             let breakers = Arc::new(breakers);
             let executor =
@@ -197,25 +213,6 @@ impl Stores {
         }
         driver
     }
-}
-
-fn open_store(config: &Config, clock: &Clock) -> Result<SqliteBackend> {
-    let directory = &config.data_dir;
-    SqliteBackend::open(directory, TOPOLOGY, clock.clone())
-        .with_context(|| format!("cannot open the data directory {}", directory.display()))
-}
-
-fn open_keyring(data_dir: &Path) -> Result<LocalKeyRing> {
-    let path = data_dir.join(MASTER_KEY);
-    LocalKeyRing::open(&path).with_context(|| format!("cannot use {}", path.display()))
-}
-
-fn open_blobs(data_dir: &Path, clock: &Clock) -> Result<Arc<dyn Blobs>> {
-    let path = data_dir.join("blobs");
-    let blobs = DirectoryBlobs::open(&path, clock.clone());
-    Ok(Arc::new(blobs.with_context(|| {
-        format!("cannot use {}", path.display())
-    })?))
 }
 
 /// The key for this machine's owner. Made once; its file is his copy of the secret.
@@ -250,7 +247,7 @@ fn register(
     let mut hidden = vec![
         config.data_dir.clone(),
         files::key_file(&config.data_dir),
-        config.data_dir.join(MASTER_KEY),
+        files::master_key(&config.data_dir),
     ];
     let sources = config.sources.iter().filter(|path| path.exists());
     hidden.extend(sources.cloned());

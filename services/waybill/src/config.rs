@@ -51,6 +51,12 @@ pub(crate) struct UpArgs {
     /// How to log: text or json
     #[arg(long, env = "WAYBILL_LOG_FORMAT", value_name = "FORMAT")]
     pub(crate) log_format: Option<LogFormat>,
+    /// What to keep everything in: embedded (the data directory) or aws
+    #[arg(long, env = "WAYBILL_BACKEND", value_name = "KIND")]
+    pub(crate) backend: Option<BackendKind>,
+    /// With --backend aws: an emulator's URL in place of AWS
+    #[arg(long, env = "WAYBILL_ENDPOINT_URL", value_name = "URL")]
+    pub(crate) endpoint_url: Option<String>,
     /// Serve the conformance suite's fixture tools, to anybody on this machine. For tests only.
     #[arg(long, env = "WAYBILL_CONFORMANCE", hide = true)]
     pub(crate) conformance: bool,
@@ -62,6 +68,48 @@ pub(crate) enum LogFormat {
     #[default]
     Text,
     Json,
+}
+
+/// What the records, queues, keys and payloads are kept in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum BackendKind {
+    /// The data directory, for this process alone.
+    #[default]
+    Embedded,
+    Aws,
+}
+
+/// An installation in an AWS account. Credentials come by the SDK's default chain.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct Aws {
+    /// `None`: by the environment or the profile.
+    pub(crate) region: Option<String>,
+    /// Of every resource's name: two installations of an account have two.
+    pub(crate) prefix: String,
+    pub(crate) endpoint_url: Option<String>,
+}
+
+impl Default for Aws {
+    fn default() -> Self {
+        Self {
+            region: None,
+            prefix: "waybill".to_owned(),
+            endpoint_url: None,
+        }
+    }
+}
+
+impl Aws {
+    fn check(&self) -> Result<()> {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let prefix = &self.prefix;
+        if (1..=20).contains(&prefix.len()) && prefix.bytes().all(plain) {
+            return Ok(());
+        }
+        bail!("aws.prefix takes 1 to 20 of a-z, 0-9 and '-', not {prefix:?}")
+    }
 }
 
 /// `waybill.toml`. Every key is optional.
@@ -77,6 +125,8 @@ struct File {
     roots: Vec<Root>,
     http: Http,
     calls: Calls,
+    backend: Option<BackendKind>,
+    aws: Aws,
 }
 
 /// A folder that the files and code tools may read.
@@ -197,6 +247,8 @@ pub(crate) struct Config {
     pub(crate) log_format: LogFormat,
     pub(crate) http: Http,
     pub(crate) calls: Calls,
+    pub(crate) backend: BackendKind,
+    pub(crate) aws: Aws,
     pub(crate) conformance: bool,
     /// The files that all this was read from. There may be credentials in them.
     pub(crate) sources: Vec<PathBuf>,
@@ -207,7 +259,11 @@ impl Config {
         let default = || Some(PathBuf::from(FILE)).filter(|path| path.exists());
         let path = args.config.clone().or_else(default);
         let file = path.as_deref().map_or_else(|| Ok(File::default()), read)?;
-        file.http.check().and_then(|()| file.calls.check())?;
+        file.http.check()?;
+        file.calls.check()?;
+        let mut aws = file.aws;
+        aws.endpoint_url = args.endpoint_url.or(aws.endpoint_url);
+        aws.check()?;
         let mut roots = args
             .roots
             .iter()
@@ -247,6 +303,8 @@ impl Config {
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
             http: file.http,
             calls: file.calls,
+            backend: args.backend.or(file.backend).unwrap_or_default(),
+            aws,
             conformance: args.conformance,
         })
     }

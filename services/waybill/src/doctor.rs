@@ -1,21 +1,20 @@
 //! What `waybill doctor` looks at.
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use waybill_backend_sqlite::SqliteBackend;
 use waybill_ingress::{Check, Checks, Verdict};
 use waybill_messaging::{Bus, Key};
 use waybill_toolkit_upstream::{Health, Supervisor};
 
-use crate::{compose::TOPOLOGY, config::Config, files};
+use crate::compose::TOPOLOGY;
 
 /// Deliveries older than this mean that nobody works on them, in milliseconds.
 const STALE_MS: u64 = 60_000;
 
+/// `own`: the backend's.
 pub(crate) fn checks(
-    config: &Config,
-    store: &SqliteBackend,
+    own: Vec<Check>,
     bus: &Bus,
     supervisor: &Arc<Supervisor>,
 ) -> Checks {
@@ -24,28 +23,12 @@ pub(crate) fn checks(
             let bus = bus.clone();
             move || Box::pin(ledger(bus.clone()))
         }),
-        check("database", {
-            let store = store.clone();
-            move || Box::pin(database(store.clone()))
-        }),
         check("queues", {
             let bus = bus.clone();
             move || Box::pin(queues(bus.clone()))
         }),
     ];
-    for path in [
-        config.data_dir.join("master-key"),
-        files::key_file(&config.data_dir),
-    ] {
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        checks.push(check(&name, move || {
-            Box::pin(std::future::ready(private(&path)))
-        }));
-    }
+    checks.extend(own);
     for name in supervisor.health().into_keys() {
         let (supervisor, upstream) = (supervisor.clone(), name.clone());
         checks.push(check(&format!("upstream {name}"), move || {
@@ -56,7 +39,7 @@ pub(crate) fn checks(
     checks.into()
 }
 
-fn check(
+pub(crate) fn check(
     name: &str,
     run: impl Fn() -> BoxFuture<'static, Verdict> + Send + Sync + 'static,
 ) -> Check {
@@ -69,14 +52,6 @@ fn check(
 async fn ledger(bus: Bus) -> Verdict {
     match bus.ledger.get(&Key::new("health", "probe")).await {
         Ok(_) => Verdict::Ok("answers".to_owned()),
-        Err(error) => Verdict::Failed(error.to_string()),
-    }
-}
-
-async fn database(store: SqliteBackend) -> Verdict {
-    match store.check().await {
-        Ok(problems) if problems.is_empty() => Verdict::Ok("every page is sound".to_owned()),
-        Ok(problems) => Verdict::Failed(problems.join("; ")),
         Err(error) => Verdict::Failed(error.to_string()),
     }
 }
@@ -102,16 +77,6 @@ async fn queues(bus: Bus) -> Verdict {
         (true, 0) => Verdict::Ok("they move, no dead letters".to_owned()),
         (true, dead) => Verdict::Warning(format!("{dead} dead letters; see waybill dlq list")),
         (false, _) => Verdict::Failed(stale.join("; ")),
-    }
-}
-
-fn private(path: &Path) -> Verdict {
-    match std::fs::metadata(path) {
-        Ok(metadata) if metadata.permissions().mode().trailing_zeros() >= 6 => {
-            Verdict::Ok("only its owner can read it".to_owned())
-        }
-        Ok(_) => Verdict::Failed(format!("others can read it: chmod 600 {}", path.display())),
-        Err(error) => Verdict::Failed(error.to_string()),
     }
 }
 

@@ -1,8 +1,9 @@
 //! The small files of the data directory: the first key, and where the gateway listens.
 
 use std::{
+    fs::DirBuilder,
     io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -13,9 +14,23 @@ pub(crate) fn key_file(data_dir: &Path) -> PathBuf {
     data_dir.join("api-key")
 }
 
+/// What wraps data keys where there is no key service.
+pub(crate) fn master_key(data_dir: &Path) -> PathBuf {
+    data_dir.join("master-key")
+}
+
 /// The URL of the process that serves this data directory.
 pub(crate) fn url_file(data_dir: &Path) -> PathBuf {
     data_dir.join("url")
+}
+
+/// For its owner only.
+pub(crate) fn make_directory(path: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("cannot make {}", path.display()))
 }
 
 /// Replaces the file whole; readable by its owner only.

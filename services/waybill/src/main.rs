@@ -1,6 +1,7 @@
 //! The `waybill` command: every service in one process, and the operator's tools.
 
 mod address;
+mod backend;
 mod commands;
 mod compose;
 mod config;

@@ -13,6 +13,8 @@ mod dlq;
 mod doctor;
 mod document;
 mod exit;
+#[cfg(feature = "aws")]
+mod infra;
 mod keys;
 mod print;
 mod queues;
@@ -58,6 +60,9 @@ pub(crate) struct Cli {
 enum Command {
     /// Start every service in this process
     Up(UpArgs),
+    /// Make what an installation on AWS needs
+    #[cfg(feature = "aws")]
+    Infra(infra::InfraArgs),
     /// Call a tool, and print what it answers
     Call(CallCommand),
     /// How a call stands, and its result
@@ -103,6 +108,8 @@ struct Session {
 pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     let exit = match cli.command {
         Command::Up(args) => return crate::serve::up(&Config::load(args)?),
+        #[cfg(feature = "aws")]
+        Command::Infra(args) => return infra::run(args),
         Command::Call(CallCommand { mut args, target }) => {
             args.find_tool();
             let json = args.prints_json();

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     compose::{Local, Role},
-    config::{Config, UpArgs},
+    config::{BackendKind, Config, UpArgs},
     files,
 };
 
@@ -50,6 +50,9 @@ pub(super) async fn connect(target: &Target) -> Result<Client> {
         return Client::http(url, &read_key(file)?);
     }
     let config = local_config(target.data_dir.clone())?;
+    if config.backend == BackendKind::Aws {
+        return looking(&config, target).await;
+    }
     let data_dir = &config.data_dir;
     if SqliteBackend::in_use(data_dir) {
         let key = match &target.key_file {
@@ -63,7 +66,12 @@ pub(super) async fn connect(target: &Target) -> Result<Client> {
         let message = format!("there is no data directory at {shown}; start one with waybill up");
         return Err(Failure::new(Exit::Failed, message).into());
     }
-    let local = Local::open(&config, Role::Look).await?;
+    looking(&config, target).await
+}
+
+/// The operator's side of the gateway, in this process.
+async fn looking(config: &Config, target: &Target) -> Result<Client> {
+    let local = Local::open(config, Role::Look).await?;
     let key = match &target.key_file {
         Some(file) => read_key(file)?,
         None => local.key.clone(),
