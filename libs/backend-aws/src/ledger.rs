@@ -1,1 +1,210 @@
-//! The ledger.
+//! The ledger: three tables and a topic.
+
+use std::{
+    hash::{BuildHasher, Hasher},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+use waybill_messaging::{
+    Clock, Commit, Committed, Error, Key, Ledger, Page, Range, Record, Result,
+};
+
+use crate::{Clients, Names, error::port_error};
+
+mod commit;
+mod item;
+mod outbox;
+mod publish;
+mod read;
+pub(crate) mod schema;
+mod write;
+
+use self::{
+    commit::Prepared,
+    outbox::{Message, Outbox},
+    publish::Publisher,
+};
+
+/// How long a commit waits until its events are on the topic; the sweep has them after that.
+const PUBLISH_LIMIT: Duration = Duration::from_secs(5);
+/// Between two looks of [`Ledger::changed`]: doubled from the first up to the last.
+const FIRST_LOOK: Duration = Duration::from_millis(20);
+const LAST_LOOK: Duration = Duration::from_millis(500);
+
+/// [`Ledger`] on `DynamoDB`, its events on an SNS topic. The crate's README shows the tables.
+///
+/// Timeouts and retries of lost and throttled requests are the SDK's, set in [`Clients`]; a
+/// transaction bears a token, so that such a retry does not meet its own first try. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct DynamoLedger {
+    dynamodb: aws_sdk_dynamodb::Client,
+    records: String,
+    inbox: String,
+    outbox: Outbox,
+    publisher: Publisher,
+    clock: Clock,
+    /// Commits under way, whether somebody waits for them or not.
+    commits: TaskTracker,
+}
+
+impl DynamoLedger {
+    /// Asks `DynamoDB` for the account that owns the tables: the topic is in the same.
+    pub async fn open(clients: &Clients, names: &Names, clock: Clock) -> Result<Self> {
+        let found = clients
+            .dynamodb
+            .describe_table()
+            .table_name(names.records())
+            .send()
+            .await
+            .map_err(|error| port_error("the ledger's tables cannot be found", error))?;
+        let table = found.table().and_then(|table| table.table_arn());
+        let topic = table.and_then(|table| topic_beside(table, &names.topic()));
+        let topic = topic.ok_or_else(|| {
+            Error::broken(
+                "the ledger's tables cannot be found",
+                "the answer has no ARN",
+            )
+        })?;
+        Ok(Self {
+            dynamodb: clients.dynamodb.clone(),
+            records: names.records(),
+            inbox: names.inbox(),
+            outbox: Outbox::new(clients, names),
+            publisher: Publisher::new(clients, topic),
+            clock,
+            commits: TaskTracker::new(),
+        })
+    }
+
+    /// Publishes again what was committed at least `older_than` ago and has not left the outbox,
+    /// up to `limit` events; how many. Choose it longer than a commit waits (5 s), so that this
+    /// and a commit under way do not both publish. An event that SNS refuses stays, and is logged.
+    pub async fn sweep_outbox(&self, older_than: Duration, limit: usize) -> Result<usize> {
+        let age = i64::try_from(older_than.as_millis()).unwrap_or(i64::MAX);
+        let before = self.now().saturating_sub(age);
+        self.outbox.sweep(&self.publisher, before, limit).await
+    }
+
+    /// Waits until the commits that were begun have ended, also those that nobody waits for any
+    /// more. Each ends by its requests' timeouts.
+    pub async fn drain(&self) {
+        self.commits.close();
+        self.commits.wait().await;
+    }
+
+    async fn carry_out(&self, prepared: Prepared) -> Result<Committed> {
+        self.transact(&prepared).await?;
+        self.announce(&prepared.events).await;
+        Ok(Committed { settled: false })
+    }
+
+    /// What fails here is committed: it stays in the outbox for the sweep.
+    async fn announce(&self, events: &[Message]) {
+        if events.is_empty() {
+            return;
+        }
+        let publishing = self.publisher.publish(events);
+        let failure = match timeout(PUBLISH_LIMIT, publishing).await {
+            Ok(published) => {
+                let forgotten = self.outbox.forget(&published.messages).await;
+                published.stopped.or(published.refused).or(forgotten.err())
+            }
+            Err(late) => Some(Error::unavailable("SNS takes too long", late)),
+        };
+        if let Some(error) = failure {
+            tracing::warn!(
+                events = events.len(),
+                error = &error as &dyn std::error::Error,
+                "committed events stay in the outbox for the sweep"
+            );
+        }
+    }
+
+    /// Milliseconds since 1970.
+    fn now(&self) -> i64 {
+        self.clock.now().timestamp_millis()
+    }
+}
+
+#[async_trait]
+impl Ledger for DynamoLedger {
+    /// In a task of its own: a caller that goes away does not keep the events from the topic.
+    async fn commit(&self, commit: Commit) -> Result<Committed> {
+        let prepared = Prepared::new(commit)?;
+        let ledger = self.clone();
+        let work = async move { ledger.carry_out(prepared).await };
+        let working = self.commits.spawn(work.in_current_span());
+        working
+            .await
+            .unwrap_or_else(|ended| Err(Error::unavailable("a commit was interrupted", ended)))
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Record>> {
+        let now = self.clock.now();
+        let record = self.read(key).await?;
+        Ok(record.filter(|record| record.expires_at.is_none_or(|at| at > now)))
+    }
+
+    async fn list(&self, partition: &str, range: Range) -> Result<Page> {
+        self.page(&read::BY_KEY, partition, range).await
+    }
+
+    async fn query(&self, partition: &str, range: Range) -> Result<Page> {
+        self.page(&read::BY_INDEX, partition, range).await
+    }
+
+    /// Looks again and again; `DynamoDB` tells nobody.
+    async fn changed(&self, key: &Key, after: u64, wait: Duration) -> Result<Option<Record>> {
+        let end = Instant::now() + wait;
+        let mut pause = FIRST_LOOK;
+        loop {
+            let newest = self.get(key).await?;
+            if let Some(newer) = newest.filter(|record| record.version > after) {
+                return Ok(Some(newer));
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            sleep(pause.min(left)).await;
+            pause = (pause * 2).min(LAST_LOOK);
+        }
+    }
+
+    /// The tables' own expiry removes; nothing is left to do.
+    async fn expire(&self, _limit: usize) -> Result<usize> {
+        Ok(0)
+    }
+}
+
+/// `arn:aws:dynamodb:REGION:ACCOUNT:table/NAME` to a topic of the same region and account.
+fn topic_beside(table: &str, topic: &str) -> Option<String> {
+    let parts: Vec<&str> = table.splitn(6, ':').collect();
+    let [arn, partition, "dynamodb", region, account, _] = parts[..] else {
+        return None;
+    };
+    Some(format!("{arn}:{partition}:sns:{region}:{account}:{topic}"))
+}
+
+/// Below `bound`, for pauses and places to begin at: what lost together does not come back together.
+fn random_below(bound: u64) -> u64 {
+    let random = std::hash::RandomState::new().build_hasher().finish();
+    random % bound.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_topic_is_in_the_tables_account_and_region() {
+        let table = "arn:aws-cn:dynamodb:cn-north-1:123456789012:table/waybill-records";
+        let topic = "arn:aws-cn:sns:cn-north-1:123456789012:waybill-events";
+        assert_eq!(topic_beside(table, "waybill-events").unwrap(), topic);
+        assert_eq!(topic_beside("waybill-records", "waybill-events"), None);
+    }
+}

@@ -1,0 +1,263 @@
+//! Events between their commit and the topic.
+
+use std::{collections::HashMap, time::Duration};
+
+use aws_sdk_dynamodb::{
+    error::SdkError,
+    operation::query::{QueryError, QueryOutput},
+    primitives::Blob,
+    types::{AttributeValue, DeleteRequest, Put, TransactWriteItem, WriteRequest},
+};
+use bytes::Bytes;
+use tokio::time::sleep;
+use waybill_events::Event;
+use waybill_messaging::{Error, Result};
+
+use super::{
+    commit::retained,
+    item::{Item, aliases, bytes, incomplete, number, string, text, unreadable},
+    publish::{MAX_EVENT, Publisher},
+    random_below,
+    schema::{BODY, COMMITTED_AT, EVENT, KIND, SHARD, TENANT, TTL},
+};
+use crate::{Clients, Names, error::port_error};
+
+/// A partition of `DynamoDB` takes 1,000 write units a second, and an event costs three: 16 shards
+/// hold about 5,000 events of 1 KB a second before `DynamoDB` has to split them.
+const SHARDS: u64 = 16;
+/// Quota of `DynamoDB` for one request.
+const MAX_DELETES: usize = 25;
+/// Of the deletes that `DynamoDB` leaves undone.
+const ATTEMPTS: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(50);
+/// Events are read in pages of up to 1 MB; this many in one page are enough.
+const PAGE: i32 = 100;
+
+/// An event in wire form, and what goes along for the subscriptions' filters.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Message {
+    pub(super) id: String,
+    pub(super) kind: String,
+    pub(super) tenant: String,
+    /// UTF-8 that SQS takes.
+    pub(super) body: Bytes,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Outbox {
+    dynamodb: aws_sdk_dynamodb::Client,
+    table: String,
+}
+
+impl Message {
+    /// [`Error::TooLarge`] when it could never leave the outbox.
+    pub(super) fn new(event: &Event) -> Result<Self> {
+        let body = deliverable(event.to_json());
+        if body.len() > MAX_EVENT {
+            return Err(Error::TooLarge {
+                what: "an event",
+                size: body.len(),
+                limit: MAX_EVENT,
+            });
+        }
+        Ok(Self {
+            id: event.id.as_str().to_owned(),
+            kind: event.kind.as_str().to_owned(),
+            tenant: event.tenant.as_str().to_owned(),
+            body: body.into(),
+        })
+    }
+
+    fn from_item(mut item: Item) -> Result<Self> {
+        let body = item.remove(BODY);
+        let text = |name| string(&item, name).map(str::to_owned);
+        Ok(Self {
+            id: text(EVENT)?,
+            kind: text(KIND)?,
+            tenant: text(TENANT)?,
+            body: match body {
+                Some(AttributeValue::B(blob)) => Blob::into_bytes(blob),
+                _ => return Err(unreadable(BODY)),
+            },
+        })
+    }
+
+    fn key(&self) -> Item {
+        HashMap::from([
+            (SHARD.to_owned(), number(shard(&self.id))),
+            (EVENT.to_owned(), text(&self.id)),
+        ])
+    }
+}
+
+impl Outbox {
+    pub(super) fn new(clients: &Clients, names: &Names) -> Self {
+        Self {
+            dynamodb: clients.dynamodb.clone(),
+            table: names.outbox(),
+        }
+    }
+
+    /// The item of a commit at `now`, in milliseconds.
+    pub(super) fn put(&self, event: &Message, now: i64) -> Result<TransactWriteItem> {
+        let mut item = event.key();
+        item.extend([
+            (KIND.to_owned(), text(&event.kind)),
+            (TENANT.to_owned(), text(&event.tenant)),
+            (BODY.to_owned(), bytes(&event.body)),
+            (COMMITTED_AT.to_owned(), number(now)),
+            (TTL.to_owned(), retained(now)),
+        ]);
+        let put = Put::builder().table_name(&self.table).set_item(Some(item));
+        let put = put.build().map_err(incomplete)?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// Removes what was published.
+    pub(super) async fn forget(&self, events: &[Message]) -> Result<()> {
+        for some in events.chunks(MAX_DELETES) {
+            let deletes = some.iter().map(|event| {
+                let delete = DeleteRequest::builder().set_key(Some(event.key()));
+                let delete = delete.build().map_err(incomplete)?;
+                Ok(WriteRequest::builder().delete_request(delete).build())
+            });
+            self.delete(deletes.collect::<Result<_>>()?).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, deletes: Vec<WriteRequest>) -> Result<()> {
+        let mut left = HashMap::from([(self.table.clone(), deletes)]);
+        for attempt in 1..=ATTEMPTS {
+            let deleting = self.dynamodb.batch_write_item();
+            let deleted = deleting.set_request_items(Some(left)).send().await;
+            let deleted =
+                deleted.map_err(|error| port_error("the outbox is not emptied", error))?;
+            left = deleted.unprocessed_items.unwrap_or_default();
+            if left.is_empty() {
+                return Ok(());
+            }
+            sleep(PAUSE * attempt).await;
+        }
+        let undone = "DynamoDB leaves deletes undone";
+        Err(Error::unavailable("the outbox is not emptied", undone))
+    }
+
+    /// Publishes and forgets up to `limit` events that were committed at or before `before`, in
+    /// milliseconds.
+    pub(super) async fn sweep(
+        &self,
+        publisher: &Publisher,
+        before: i64,
+        limit: usize,
+    ) -> Result<usize> {
+        let mut swept = 0;
+        // Not always the same first: what arrives in one shard must not use up every limit.
+        let first = random_below(SHARDS);
+        for shard in (first..SHARDS).chain(0..first) {
+            let mut start = None;
+            loop {
+                let found = self.old(shard, before, start).await;
+                let found =
+                    found.map_err(|error| port_error("the outbox cannot be read", error))?;
+                let events = found.items.unwrap_or_default().into_iter();
+                let events = events.take(limit - swept).map(Message::from_item);
+                let events: Vec<Message> = events.collect::<Result<_>>()?;
+                swept += self.again(publisher, &events).await?;
+                start = found.last_evaluated_key;
+                if swept == limit {
+                    return Ok(swept);
+                }
+                if start.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(swept)
+    }
+
+    /// How many were published. What SNS refuses does not hold up the others.
+    async fn again(&self, publisher: &Publisher, events: &[Message]) -> Result<usize> {
+        let published = publisher.publish(events).await;
+        self.forget(&published.messages).await?;
+        if let Some(error) = published.stopped {
+            return Err(error);
+        }
+        if let Some(error) = published.refused {
+            tracing::error!(
+                events = events.len() - published.messages.len(),
+                error = &error as &dyn std::error::Error,
+                "events stay in the outbox"
+            );
+        }
+        Ok(published.messages.len())
+    }
+
+    async fn old(
+        &self,
+        shard: u64,
+        before: i64,
+        start: Option<Item>,
+    ) -> Result<QueryOutput, SdkError<QueryError>> {
+        self.dynamodb
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("#shard = :shard")
+            .filter_expression("#committed_at <= :before")
+            .set_expression_attribute_names(Some(aliases(&[SHARD, COMMITTED_AT])))
+            .expression_attribute_values(":shard", number(shard))
+            .expression_attribute_values(":before", number(before))
+            .set_exclusive_start_key(start)
+            .limit(PAGE)
+            .send()
+            .await
+    }
+}
+
+/// Depends on the id alone: whoever publishes finds the item again. FNV-1a, which is stable over
+/// versions, as the standard library's hash is not.
+fn shard(id: &str) -> u64 {
+    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    hash % SHARDS
+}
+
+/// SQS takes the characters of XML 1.0. JSON escapes those below U+0020 in any case; the two
+/// others that are excluded can only be inside a string.
+fn deliverable(json: Vec<u8>) -> String {
+    let json = String::from_utf8(json).expect("JSON is UTF-8");
+    if json.contains(['\u{fffe}', '\u{ffff}']) {
+        json.replace('\u{fffe}', "\\ufffe")
+            .replace('\u{ffff}', "\\uffff")
+    } else {
+        json
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_all_in_use_and_stay_as_they_are() {
+        let mut counts = HashMap::new();
+        for n in 0..1_600 {
+            let id = format!("01jzzzzzzz{n:016}");
+            *counts.entry(shard(&id)).or_insert(0) += 1;
+        }
+        assert_eq!(counts.len(), 16);
+        assert!(counts.values().all(|count| (50..200).contains(count)));
+        // An item that an older release left behind is found by the newer one.
+        assert_eq!(shard("01jzzzzzzz0000000000000000"), 10);
+    }
+
+    #[test]
+    fn what_sqs_would_refuse_is_escaped() {
+        let text = "a\u{ffff}b\u{fffe}\u{0}🐎";
+        let json = deliverable(serde_json::to_vec(text).unwrap());
+        assert!(!json.contains(['\u{fffe}', '\u{ffff}', '\u{0}']));
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+    }
+}
