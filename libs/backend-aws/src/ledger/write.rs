@@ -106,32 +106,31 @@ fn put(table: &str, write: &Write, version: u64, condition: Condition) -> Result
 }
 
 fn update(table: &str, write: &Write, now: i64) -> Result<Update> {
-    let mut set = format!("SET #{VERSION} = if_not_exists(#{VERSION}, :zero) + :one");
     let mut values = Item::from([
         (":zero".to_owned(), number(0)),
         (":one".to_owned(), number(1)),
         (":now".to_owned(), number(now)),
     ]);
-    let mut given = Vec::new();
+    let mut set = vec![format!(
+        "#{VERSION} = if_not_exists(#{VERSION}, :zero) + :one"
+    )];
+    let mut remove = OPTIONAL.to_vec();
     for (name, value) in attributes(write) {
-        set.push_str(&format!(", #{name} = :{name}"));
+        set.push(format!("#{name} = :{name}"));
         values.insert(format!(":{name}"), value);
-        given.push(name);
+        remove.retain(|other| *other != name);
     }
-    let rest: Vec<String> = OPTIONAL
-        .iter()
-        .filter(|name| !given.contains(name))
-        .map(|name| format!("#{name}"))
-        .collect();
-    if !rest.is_empty() {
-        set.push_str(&format!(" REMOVE {}", rest.join(", ")));
+    let mut update = format!("SET {}", set.join(", "));
+    if !remove.is_empty() {
+        update += " REMOVE #";
+        update += &remove.join(", #");
     }
     let mut names = aliases(&OPTIONAL);
     names.extend(aliases(&[VERSION, BODY]));
     Update::builder()
         .table_name(table)
         .set_key(Some(item::key(write.key())))
-        .update_expression(set)
+        .update_expression(update)
         .condition_expression(NOT_EXPIRED)
         .set_expression_attribute_names(Some(names))
         .set_expression_attribute_values(Some(values))

@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::{
     client::Waiters,
     error::BuildError,
+    operation::create_table::CreateTableError,
     types::{
         AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
         PointInTimeRecoverySpecification, Projection, ProjectionType,
@@ -103,7 +104,7 @@ async fn create(clients: &Clients, table: &Table) -> Result<()> {
         Err(error)
             if error
                 .as_service_error()
-                .is_some_and(|error| error.is_resource_in_use_exception()) =>
+                .is_some_and(CreateTableError::is_resource_in_use_exception) =>
         {
             Ok(())
         }
