@@ -21,6 +21,8 @@ mod outbox;
 mod publish;
 mod read;
 pub(crate) mod schema;
+#[cfg(test)]
+mod scripted;
 mod write;
 
 use self::{

@@ -26,7 +26,7 @@ use crate::error::port_error;
 pub(super) const RETENTION: Duration = Duration::from_hours(15 * 24);
 /// Of a transaction that met another one: `DynamoDB` cancels both or one, and neither is a
 /// conflict until the other has committed.
-const ATTEMPTS: u32 = 8;
+pub(super) const ATTEMPTS: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_millis(500);
 /// The items of a transaction together, in bytes (quota of `DynamoDB`), less room for the names

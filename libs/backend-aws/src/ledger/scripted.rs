@@ -1,0 +1,240 @@
+//! What an emulator never does: transactions in each other's way, throttling, lost answers, halves
+//! of batches left undone. Said by a script in place of the network.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use aws_config::{BehaviorVersion, Region, retry::RetryConfig};
+use aws_sdk_dynamodb::config::{
+    Credentials,
+    http::{HttpRequest, HttpResponse},
+};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_types::body::SdkBody;
+use serde_json::{Value, json};
+use waybill_events::EventType;
+use waybill_messaging::{Clock, Commit, Error, Expect, Key, Ledger, Write};
+
+use super::{DynamoLedger, commit::ATTEMPTS};
+use crate::{Clients, Names};
+
+/// Answers in order; what was asked, in order.
+#[derive(Clone, Debug, Default)]
+struct Script {
+    answers: Arc<Mutex<VecDeque<(u16, String)>>>,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl HttpConnector for Script {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let asked = request.body().bytes().unwrap_or_default();
+        let asked = String::from_utf8(asked.to_vec()).unwrap();
+        self.requests.lock().unwrap().push(asked);
+        let answer = self.answers.lock().unwrap().pop_front();
+        let (status, body) = answer.expect("the script has an answer");
+        let status = status.try_into().unwrap();
+        HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(body))))
+    }
+}
+
+impl Script {
+    /// The ledger, and the script that answers it from here on.
+    async fn ledger(answers: Vec<(u16, String)>) -> (DynamoLedger, Self) {
+        let script = Self::default();
+        let table = "arn:aws:dynamodb:eu-central-1:123456789012:table/t-records";
+        let found = json!({ "Table": { "TableArn": table } });
+        script.say(vec![(200, found.to_string())]);
+        let connector = SharedHttpConnector::new(script.clone());
+        let retries = RetryConfig::standard()
+            .with_max_attempts(3)
+            .with_initial_backoff(Duration::from_millis(1));
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http_client_fn(move |_, _| connector.clone()))
+            .credentials_provider(Credentials::new("id", "secret", None, None, "given"))
+            .region(Region::from_static("eu-central-1"))
+            .retry_config(retries)
+            .load()
+            .await;
+        let clients = Clients {
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            sqs: aws_sdk_sqs::Client::new(&config),
+            sns: aws_sdk_sns::Client::new(&config),
+            kms: aws_sdk_kms::Client::new(&config),
+            s3: aws_sdk_s3::Client::new(&config),
+        };
+        let ledger = DynamoLedger::open(&clients, &Names::new("t"), Clock::system()).await;
+        script.requests.lock().unwrap().clear();
+        script.say(answers);
+        (ledger.unwrap(), script)
+    }
+
+    fn say(&self, answers: Vec<(u16, String)>) {
+        self.answers.lock().unwrap().extend(answers);
+    }
+
+    /// What was asked; every answer was used.
+    fn asked(&self) -> Vec<String> {
+        assert_eq!(*self.answers.lock().unwrap(), []);
+        std::mem::take(&mut self.requests.lock().unwrap())
+    }
+
+    fn asked_json(&self) -> Vec<Value> {
+        let asked = self.asked();
+        asked
+            .iter()
+            .map(|body| serde_json::from_str(body).unwrap())
+            .collect()
+    }
+}
+
+fn done() -> (u16, String) {
+    (200, "{}".to_owned())
+}
+
+fn cancelled(codes: &[&str]) -> (u16, String) {
+    let reasons: Vec<Value> = codes.iter().map(|code| json!({ "Code": code })).collect();
+    let body = json!({ "__type": "TransactionCanceledException", "CancellationReasons": reasons });
+    (400, body.to_string())
+}
+
+/// Of a batch of two: the first is taken, the second is not.
+fn half_published() -> (u16, String) {
+    let body = "<PublishBatchResponse><PublishBatchResult>\
+        <Successful><member><Id>0</Id><MessageId>m</MessageId></member></Successful>\
+        <Failed><member><Id>1</Id><Code>InternalError</Code><SenderFault>false</SenderFault>\
+        </member></Failed></PublishBatchResult></PublishBatchResponse>";
+    (200, body.to_owned())
+}
+
+fn key() -> Key {
+    Key::new("p", "a")
+}
+
+fn writing() -> Commit {
+    Commit {
+        writes: vec![Write::Put {
+            key: key(),
+            expect: Expect::Version(1),
+            body: "x".into(),
+            index: None,
+            expires_at: None,
+        }],
+        ..Commit::default()
+    }
+}
+
+fn emitting(count: usize) -> Commit {
+    let event = |_| waybill_testkit::event(EventType::ScheduleTicked).build();
+    Commit {
+        events: (0..count).map(event).collect(),
+        ..Commit::default()
+    }
+}
+
+fn tokens(requests: &[Value]) -> Vec<&str> {
+    let token = |request: &'_ Value| request["ClientRequestToken"].as_str().is_some();
+    assert!(requests.iter().all(token));
+    let tokens = requests
+        .iter()
+        .filter_map(|r| r["ClientRequestToken"].as_str());
+    tokens.collect()
+}
+
+#[tokio::test]
+async fn another_transaction_is_waited_out() {
+    let busy = || cancelled(&["TransactionConflict"]);
+    let (ledger, script) = Script::ledger(vec![busy(), busy(), done()]).await;
+    ledger.commit(writing()).await.unwrap();
+    let asked = script.asked_json();
+    let tokens = tokens(&asked);
+    assert_eq!(tokens.len(), 3);
+    assert!(
+        tokens[0] != tokens[1] && tokens[1] != tokens[2],
+        "{tokens:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_record_that_is_always_in_other_hands_is_a_conflict() {
+    let busy = cancelled(&["TransactionConflict"]);
+    let answers = vec![busy; usize::try_from(ATTEMPTS).unwrap()];
+    let (ledger, script) = Script::ledger(answers).await;
+    let refused = ledger.commit(writing()).await;
+    assert!(
+        matches!(&refused, Err(Error::Conflict { key: named }) if *named == key()),
+        "{refused:?}"
+    );
+    script.asked();
+}
+
+#[tokio::test]
+async fn throttling_is_no_conflict() {
+    for code in ["ThrottlingError", "ProvisionedThroughputExceeded"] {
+        let (ledger, script) = Script::ledger(vec![cancelled(&[code])]).await;
+        let refused = ledger.commit(writing()).await;
+        assert!(
+            matches!(refused, Err(Error::Unavailable { .. })),
+            "{refused:?}"
+        );
+        assert_eq!(script.asked().len(), 1, "the queue retries");
+    }
+}
+
+/// The first try may have been carried out: a new token would make it a conflict with itself.
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_with_the_same_token() {
+    let lost = || (500, json!({ "__type": "InternalServerError" }).to_string());
+    let (ledger, script) = Script::ledger(vec![lost(), lost(), done()]).await;
+    ledger.commit(writing()).await.unwrap();
+    let asked = script.asked_json();
+    let tokens = tokens(&asked);
+    assert_eq!(tokens.len(), 3);
+    assert!(tokens.iter().all(|token| *token == tokens[0]), "{tokens:?}");
+}
+
+#[tokio::test]
+async fn what_the_topic_refuses_stays_in_the_outbox() {
+    let (ledger, script) = Script::ledger(vec![done(), half_published(), done()]).await;
+    let commit = emitting(2);
+    let first = commit.events[0].id.to_string();
+    ledger.commit(commit).await.unwrap();
+    let asked = script.asked();
+    let deletes: Value = serde_json::from_str(&asked[2]).unwrap();
+    let deletes = deletes["RequestItems"]["t-outbox"].as_array().unwrap();
+    assert_eq!(deletes.len(), 1);
+    assert_eq!(
+        deletes[0]["DeleteRequest"]["Key"]["event"]["S"],
+        json!(first)
+    );
+}
+
+#[tokio::test]
+async fn deletes_left_undone_are_asked_for_again() {
+    let key = json!({ "shard": { "N": "3" }, "event": { "S": "left" } });
+    let undone = json!({ "UnprocessedItems": {
+        "t-outbox": [{ "DeleteRequest": { "Key": key } }]
+    } });
+    let undone = (200, undone.to_string());
+    let answers = vec![done(), half_published(), undone, done()];
+    let (ledger, script) = Script::ledger(answers).await;
+    ledger.commit(emitting(2)).await.unwrap();
+    let asked = script.asked();
+    let again: Value = serde_json::from_str(&asked[3]).unwrap();
+    let again = &again["RequestItems"]["t-outbox"][0]["DeleteRequest"]["Key"];
+    assert_eq!(*again, key);
+}
+
+/// It is committed: the caller must not do it again.
+#[tokio::test]
+async fn a_topic_that_is_down_fails_no_commit() {
+    let down = (503, String::new());
+    let answers = vec![done(), down.clone(), down.clone(), down];
+    let (ledger, script) = Script::ledger(answers).await;
+    ledger.commit(emitting(2)).await.unwrap();
+    assert_eq!(script.asked().len(), 4, "nothing is deleted");
+}
