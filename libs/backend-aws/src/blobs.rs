@@ -63,8 +63,8 @@ impl Blobs for S3Blobs {
         };
         let expiry = got.metadata().and_then(|pairs| pairs.get(EXPIRES_AT));
         let expiry = expiry.and_then(|text| text.parse().ok());
-        let expiry: i64 = expiry
-            .ok_or_else(|| Error::broken("a blob cannot be read", "it tells no expiry"))?;
+        let expiry: i64 =
+            expiry.ok_or_else(|| Error::broken("a blob cannot be read", "it tells no expiry"))?;
         if expiry <= self.clock.now().timestamp_millis() {
             return Ok(None);
         }

@@ -40,26 +40,26 @@ pub struct Clients {
 impl Clients {
     /// Reads the environment and the profile; asks no service.
     pub async fn connect(settings: &Settings) -> Self {
-        Self::over(loader(settings).load().await, settings)
+        Self::over(&loader(settings).load().await, settings)
     }
 
     /// With these credentials in place of the chain's: for emulators.
     pub async fn with_keys(settings: &Settings, id: &str, secret: &str) -> Self {
         let keys = aws_sdk_dynamodb::config::Credentials::new(id, secret, None, None, "given");
         let config = loader(settings).credentials_provider(keys).load().await;
-        Self::over(config, settings)
+        Self::over(&config, settings)
     }
 
-    fn over(config: aws_config::SdkConfig, settings: &Settings) -> Self {
+    fn over(config: &aws_config::SdkConfig, settings: &Settings) -> Self {
         // An emulator has no DNS name for each bucket.
-        let s3 = aws_sdk_s3::config::Builder::from(&config)
+        let s3 = aws_sdk_s3::config::Builder::from(config)
             .force_path_style(settings.endpoint_url.is_some())
             .build();
         Self {
-            dynamodb: aws_sdk_dynamodb::Client::new(&config),
-            sqs: aws_sdk_sqs::Client::new(&config),
-            sns: aws_sdk_sns::Client::new(&config),
-            kms: aws_sdk_kms::Client::new(&config),
+            dynamodb: aws_sdk_dynamodb::Client::new(config),
+            sqs: aws_sdk_sqs::Client::new(config),
+            sns: aws_sdk_sns::Client::new(config),
+            kms: aws_sdk_kms::Client::new(config),
             s3: aws_sdk_s3::Client::from_conf(s3),
         }
     }

@@ -1,8 +1,11 @@
 //! Data keys under a KMS key.
 
 use async_trait::async_trait;
-use aws_sdk_kms::{error::ProvideErrorMetadata, operation::decrypt::DecryptError, primitives::Blob};
-use aws_smithy_runtime_api::client::result::SdkError;
+use aws_sdk_kms::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::decrypt::DecryptError,
+    primitives::Blob,
+};
 use waybill_messaging::{DataKey, EncryptionContext, Error, KeyRing, Result};
 
 use crate::{Clients, Names, error::port_error};
@@ -63,9 +66,7 @@ impl KeyRing for KmsKeyRing {
 }
 
 /// `None` where there is none: KMS refuses an empty context.
-fn pairs(
-    context: &EncryptionContext,
-) -> Option<std::collections::HashMap<String, String>> {
+fn pairs(context: &EncryptionContext) -> Option<std::collections::HashMap<String, String>> {
     let pairs = || context.clone().into_iter().collect();
     (!context.is_empty()).then(pairs)
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::{
     advisories, clients,
     command::{cargo, run},
-    emulator::Emulator,
+    emulator::Emulators,
     tools::{self, NEXTEST},
 };
 
@@ -120,12 +120,12 @@ fn lint() -> Result<Note> {
 
 /// Also compares the generated files with the code (`waybill-schemas`).
 fn tests() -> Result<Note> {
-    let emulator = Emulator::start()?;
+    let emulators = Emulators::start()?;
     let nextest = run(
         NEXTEST.program()?,
         ["nextest", "run", "--workspace", "--locked"],
     );
-    emulator.reached_by(nextest).run_and_find("Summary [")
+    emulators.reached_by(nextest).run_and_find("Summary [")
 }
 
 fn doc_tests() -> Result<Note> {

@@ -22,7 +22,7 @@ cargo xtask COMMAND
   generate [--check]    write schemas/ and docs/ from the code; --check only compares
   clients [NAME...]     third-party MCP clients against the binary
   conformance           the official MCP conformance suite against the binary
-  emulator COMMAND...   a command beside an AWS emulator, which AWS_EMULATOR_URL names
+  emulator COMMAND...   a command beside AWS emulators, which AWS_EMULATOR_URL and KMS_EMULATOR_URL name
   bench [OPTION...]     calls a second and their latency, beside the same tool called directly
   soak [CYCLES]         the binary killed by SIGKILL under load and started again, 1000 times
   simulate [OPTION...]  all services over a faulty backend: more seeds, or one seed again
@@ -62,7 +62,7 @@ fn run(words: &[&str]) -> Result<()> {
         .run(),
         ["soak"] => soak("1000"),
         ["soak", cycles] => soak(cycles),
-        ["emulator", command @ ..] => emulator::with_emulator(command),
+        ["emulator", command @ ..] => emulator::with_emulators(command),
         ["conformance"] => clients::run_clients(&["conformance"]),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -1,5 +1,7 @@
 //! The master key and the bucket.
 
+use aws_sdk_kms::operation::describe_key::DescribeKeyError;
+use aws_sdk_s3::operation::create_bucket::CreateBucketError;
 use aws_sdk_s3::types::{
     BucketLifecycleConfiguration, ExpirationStatus, LifecycleExpiration, LifecycleRule,
     LifecycleRuleFilter,
@@ -20,8 +22,13 @@ pub async fn keys(clients: &Clients, names: &Names) -> Result<()> {
         Err(error)
             if error
                 .as_service_error()
-                .is_some_and(|error| error.is_not_found_exception()) => {}
-        Err(error) => return Err(port_error("KMS cannot tell whether the key is there", error)),
+                .is_some_and(DescribeKeyError::is_not_found_exception) => {}
+        Err(error) => {
+            return Err(port_error(
+                "KMS cannot tell whether the key is there",
+                error,
+            ));
+        }
     }
     let made = kms
         .create_key()
@@ -65,7 +72,7 @@ pub async fn bucket(clients: &Clients, names: &Names) -> Result<()> {
         Err(error)
             if error
                 .as_service_error()
-                .is_some_and(|error| error.is_bucket_already_owned_by_you()) => {}
+                .is_some_and(CreateBucketError::is_bucket_already_owned_by_you) => {}
         Err(error) => return Err(port_error("S3 cannot make the bucket", error)),
     }
     let broken = |error| Error::broken("the bucket's rule is incomplete", error);

@@ -2,8 +2,9 @@
 
 use waybill_backend_aws::{Clients, Names, Settings};
 
-/// Where the emulator answers.
+/// Where the emulators answer.
 const URL: &str = "AWS_EMULATOR_URL";
+const STRICT_KMS_URL: &str = "KMS_EMULATOR_URL";
 
 pub(crate) struct Account {
     pub(crate) clients: Clients,
@@ -13,9 +14,18 @@ pub(crate) struct Account {
 impl Account {
     /// Empty. The emulator takes an access key of twelve digits for an account's number.
     pub(crate) async fn fresh() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "how the emulator's place is told")]
-        let url = std::env::var(URL).unwrap_or_else(|_| {
-            panic!("these tests need an emulator at {URL}: run `cargo xtask emulator COMMAND...`")
+        Self::at(URL).await
+    }
+
+    /// Where KMS refuses altered bytes and other keys.
+    pub(crate) async fn with_strict_kms() -> Self {
+        Self::at(STRICT_KMS_URL).await
+    }
+
+    async fn at(variable: &str) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "how an emulator's place is told")]
+        let url = std::env::var(variable).unwrap_or_else(|_| {
+            panic!("these tests need {variable}: run `cargo xtask emulator COMMAND...`")
         });
         let settings = Settings {
             endpoint_url: Some(url),

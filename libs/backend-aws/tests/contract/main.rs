@@ -7,6 +7,8 @@
 )]
 
 mod emulator;
+mod outbox;
+mod topology;
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,7 +22,9 @@ async fn ports() -> Fixture {
     let Account { clients, names } = Account::fresh().await;
     provision::apply(&clients, &names, TOPOLOGY).await.unwrap();
     let queue = SqsQueue::open(&clients, &names, TOPOLOGY).await.unwrap();
-    let ledger = DynamoLedger::open(&clients, &names, Clock::system()).await.unwrap();
+    let ledger = DynamoLedger::open(&clients, &names, Clock::system())
+        .await
+        .unwrap();
     let injector = queue.clone();
     let inject = Box::new(move |subscription: &'static str, body: String| {
         let queue = injector.clone();
@@ -33,8 +37,16 @@ async fn ports() -> Fixture {
 }
 
 async fn key_ring() -> KeyRingFixture {
+    key_rings(Account::fresh).await
+}
+
+async fn strict_key_ring() -> KeyRingFixture {
+    key_rings(Account::with_strict_kms).await
+}
+
+async fn key_rings(account: impl AsyncFn() -> Account) -> KeyRingFixture {
     let ring = async || {
-        let Account { clients, names } = Account::fresh().await;
+        let Account { clients, names } = account().await;
         provision::keys(&clients, &names).await.unwrap();
         Arc::new(KmsKeyRing::new(&clients, &names))
     };
@@ -65,7 +77,31 @@ mod queue {
 }
 
 mod keyring {
-    waybill_testkit::keyring_contract!(crate::key_ring);
+    waybill_testkit::contract_tests!(
+        keyring,
+        crate::key_ring,
+        [
+            a_key_comes_back,
+            wrapping_twice_differs,
+            the_key_is_not_in_the_clear,
+            another_context_is_refused,
+            another_length_is_refused,
+        ]
+    );
+}
+
+/// What the first emulator lets pass, in one that refuses it (and which mixes contexts up).
+mod strict_keyring {
+    waybill_testkit::contract_tests!(
+        keyring,
+        crate::strict_key_ring,
+        [
+            a_key_comes_back,
+            any_altered_byte_is_refused,
+            another_length_is_refused,
+            another_master_key_is_refused,
+        ]
+    );
 }
 
 mod blob {
