@@ -29,7 +29,9 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     R: std::fmt::Debug + Send + Sync + 'static,
 {
-    let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+    let code = error
+        .as_service_error()
+        .and_then(ProvideErrorMetadata::code);
     let broken = code.is_some_and(|code| BROKEN.contains(&code))
         || matches!(error, SdkError::ConstructionFailure(_));
     if broken {

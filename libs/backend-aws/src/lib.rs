@@ -8,6 +8,7 @@ mod ledger;
 mod names;
 pub mod provision;
 mod queue;
+mod sweep;
 
 pub use blobs::S3Blobs;
 pub use clients::{Clients, Settings};
@@ -15,3 +16,4 @@ pub use keyring::KmsKeyRing;
 pub use ledger::DynamoLedger;
 pub use names::Names;
 pub use queue::SqsQueue;
+pub use sweep::OutboxSweep;

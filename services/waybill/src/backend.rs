@@ -7,6 +7,7 @@ mod embedded;
 use std::sync::Arc;
 
 use anyhow::Result;
+use futures::future::BoxFuture;
 use waybill_ingress::Check;
 use waybill_messaging::{Blobs, Clock, Driver, KeyRing, Ledger, Queue};
 
@@ -22,6 +23,8 @@ pub(crate) struct Backend {
     pub(crate) checks: Vec<Check>,
     /// What must be done beside the services as long as they run.
     pub(crate) chores: Vec<Chore>,
+    /// What it still has to end when everything else has ended.
+    pub(crate) closing: BoxFuture<'static, ()>,
 }
 
 /// Hands a reconciler of the backend's own to the driver.

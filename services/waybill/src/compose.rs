@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use axum::Router;
+use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use waybill_audit_sink::{AuditSink, ChainKey, Trail};
 use waybill_calls::Calls;
@@ -20,7 +21,7 @@ use waybill_ingress::{
     mcp::Changes,
 };
 use waybill_messaging::{
-    BatchHandler, Blobs, Bus, Clock, Driver, Handler, Ledger, Limits, Subscription,
+    BatchHandler, Blobs, Bus, Clock, Driver, Handler, Ledger, Limits, Queue, Subscription,
 };
 use waybill_resilience::{Breakers, Settings};
 use waybill_tool_executor::{DeadlineSweep, ToolExecutor};
@@ -56,6 +57,7 @@ pub(crate) struct Local {
     desk: Desk,
     driver: Driver,
     supervisor: Arc<Supervisor>,
+    closing: BoxFuture<'static, ()>,
 }
 
 /// What the process is for.
@@ -76,18 +78,23 @@ struct Stores {
     bus: Bus,
     calls: Calls,
     registry: Registry,
-    chores: Vec<Chore>,
 }
 
 impl Local {
     /// Opens the backend, makes what is missing in it, and starts the workers.
     pub(crate) async fn open(config: &Config, role: Role) -> Result<Self> {
         let clock = Clock::system();
-        let mut backend = Backend::open(config, &clock).await?;
-        let own_checks = std::mem::take(&mut backend.checks);
-        let keyring = backend.keyring.clone();
+        let Backend {
+            ledger,
+            queue,
+            keyring,
+            blobs,
+            checks,
+            chores,
+            closing,
+        } = Backend::open(config, &clock).await?;
         let meter = Meter::default();
-        let stores = Stores::new(backend, &meter, clock);
+        let stores = Stores::new(meter.over(ledger), queue, blobs, clock);
         let keys = Keys::new(stores.ledger.clone(), stores.clock.clone());
         let (key, first_start) = first_key(&config.data_dir, &keys).await?;
         let chain_key = ChainKey::open(&*stores.ledger, &*keyring).await?;
@@ -114,13 +121,13 @@ impl Local {
             trail: Trail::new(stores.ledger.clone(), chain_key.clone()),
             bus: stores.bus.clone(),
             subscriptions: TOPOLOGY.into(),
-            checks: doctor::checks(own_checks, &stores.bus, &supervisor),
+            checks: doctor::checks(checks, &stores.bus, &supervisor),
             readiness: readiness.clone(),
             rate: config.http.rate(),
             anonymous: config.conformance.then(anonymous),
         };
         let router = waybill_ingress::metered_router(gateway, &meter)?;
-        let driver = stores.start(role, chain_key);
+        let driver = stores.start(role, chain_key, chores);
         Ok(Self {
             router,
             key,
@@ -130,6 +137,7 @@ impl Local {
             desk,
             driver,
             supervisor,
+            closing,
         })
     }
 
@@ -140,20 +148,18 @@ impl Local {
         self.desk.drain().await;
         let finished = self.driver.drain(Config::DRAIN).await;
         self.supervisor.shutdown(Config::DRAIN).await;
+        self.closing.await;
         finished
     }
 }
 
 impl Stores {
-    fn new(backend: Backend, meter: &Meter, clock: Clock) -> Self {
-        let Backend {
-            ledger,
-            queue,
-            blobs,
-            chores,
-            ..
-        } = backend;
-        let ledger = meter.over(ledger);
+    fn new(
+        ledger: Arc<dyn Ledger>,
+        queue: Arc<dyn Queue>,
+        blobs: Arc<dyn Blobs>,
+        clock: Clock,
+    ) -> Self {
         let bus = Bus {
             ledger: ledger.clone(),
             queue,
@@ -167,7 +173,6 @@ impl Stores {
             bus,
             calls,
             registry: Registry::default(),
-            chores,
         }
     }
 
@@ -185,7 +190,7 @@ impl Stores {
         )
     }
 
-    fn start(self, role: Role, chain_key: ChainKey) -> Driver {
+    fn start(self, role: Role, chain_key: ChainKey, chores: Vec<Chore>) -> Driver {
         let Self {
             clock,
             ledger,
@@ -193,7 +198,6 @@ impl Stores {
             bus,
             calls,
             registry,
-            chores,
         } = self;
         let driver = Driver::new(bus, Limits::default());
         driver.start_batch(Arc::new(AuditSink::new(ledger.clone(), chain_key)));
@@ -244,13 +248,16 @@ fn register(
     }
     let _ = changes;
     // Whoever may call a tool must not learn the operator's credentials by it.
-    let mut hidden = vec![
+    let own = [
         config.data_dir.clone(),
         files::key_file(&config.data_dir),
         files::master_key(&config.data_dir),
     ];
-    let sources = config.sources.iter().filter(|path| path.exists());
-    hidden.extend(sources.cloned());
+    let hidden: Vec<_> = own
+        .into_iter()
+        .chain(config.sources.iter().cloned())
+        .filter(|path| path.exists())
+        .collect();
     let roots = config.roots.iter();
     let files = roots
         .clone()

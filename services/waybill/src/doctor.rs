@@ -13,11 +13,7 @@ use crate::compose::TOPOLOGY;
 const STALE_MS: u64 = 60_000;
 
 /// `own`: the backend's.
-pub(crate) fn checks(
-    own: Vec<Check>,
-    bus: &Bus,
-    supervisor: &Arc<Supervisor>,
-) -> Checks {
+pub(crate) fn checks(own: Vec<Check>, bus: &Bus, supervisor: &Arc<Supervisor>) -> Checks {
     let mut checks = vec![
         check("ledger", {
             let bus = bus.clone();

@@ -29,6 +29,7 @@ pub(super) async fn open(config: &Config, clock: &Clock) -> Result<Backend> {
     let queue = SqsQueue::open(&clients, &names, TOPOLOGY)
         .await
         .context(missing)?;
+    let drained = ledger.clone();
     let sweep = Arc::new(OutboxSweep::new(ledger.clone()));
     let chore: Chore = Box::new(move |driver: &Driver| driver.schedule(sweep, SWEEP_EVERY));
     Ok(Backend {
@@ -38,6 +39,7 @@ pub(super) async fn open(config: &Config, clock: &Clock) -> Result<Backend> {
         blobs: Arc::new(S3Blobs::new(&clients, &names, clock.clone())),
         checks: Vec::new(),
         chores: vec![chore],
+        closing: Box::pin(async move { drained.drain().await }),
     })
 }
 

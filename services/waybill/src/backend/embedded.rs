@@ -34,6 +34,7 @@ pub(super) fn open(config: &Config, clock: &Clock) -> Result<Backend> {
         blobs: Arc::new(blobs),
         checks,
         chores: Vec::new(),
+        closing: Box::pin(std::future::ready(())),
     })
 }
 
@@ -55,9 +56,7 @@ fn database_check(store: &SqliteBackend) -> Check {
 
 fn private_check(name: &str, path: &Path) -> Check {
     let path = path.to_owned();
-    check(name, move || {
-        Box::pin(std::future::ready(private(&path)))
-    })
+    check(name, move || Box::pin(std::future::ready(private(&path))))
 }
 
 fn private(path: &Path) -> Verdict {

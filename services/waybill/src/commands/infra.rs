@@ -31,6 +31,9 @@ pub(super) fn run(args: InfraArgs) -> Result<ExitCode> {
         .build()
         .context("cannot start the runtime")?;
     runtime.block_on(aws::apply(&config.aws))?;
-    Out::new(false).text(&format!("the installation {} is complete", config.aws.prefix))?;
+    Out::new(false).text(&format!(
+        "the installation {} is complete",
+        config.aws.prefix
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
