@@ -1,6 +1,8 @@
 //! The real binary, as its users meet it: killed, misused, fed with nonsense.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
 
+#[cfg(feature = "aws")]
+mod aws;
 mod bad_input;
 mod crash;
 mod full_disk;
