@@ -23,7 +23,10 @@ struct Installation {
 
 impl Installation {
     fn new() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "how the emulator's place is told")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "how the emulator's place is told"
+        )]
         let url = std::env::var("AWS_EMULATOR_URL")
             .expect("this test needs an emulator: run `cargo xtask emulator COMMAND...`");
         let unique = std::process::id();
