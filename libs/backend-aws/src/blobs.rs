@@ -10,8 +10,6 @@ use crate::{Clients, Names, error::port_error};
 
 /// The object's own expiry, in milliseconds since 1970: the bucket's rule knows days only.
 const EXPIRES_AT: &str = "waybill-expires-at";
-/// An object's key holds 1,024 bytes.
-const MAX_NAME: usize = 200;
 
 /// [`Blobs`] as objects `TENANT/NAME`. A `put` is one request, which S3 makes visible whole.
 #[derive(Clone, Debug)]
@@ -93,16 +91,6 @@ impl Blobs for S3Blobs {
 }
 
 fn object(key: &BlobKey) -> Result<String> {
-    let plain = |name: &str| {
-        (1..=MAX_NAME).contains(&name.len())
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
-    if plain(key.tenant.as_str()) && plain(&key.name) {
-        Ok(format!("{}/{}", key.tenant, key.name))
-    } else {
-        let expected = format!("{:?}: 1 to {MAX_NAME} of a-z, 0-9 and '-'", key.name);
-        Err(Error::broken("a blob has a bad name", expected))
-    }
+    key.check()?;
+    Ok(format!("{}/{}", key.tenant, key.name))
 }

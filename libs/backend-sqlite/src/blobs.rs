@@ -23,8 +23,6 @@ use waybill_messaging::{BlobKey, Blobs, Clock, Error, Result};
 /// Begins every blob's file; then its expiry, milliseconds since 1970 in 8 bytes.
 const MAGIC: &[u8; 8] = b"wayblob1";
 const HEADER_LEN: usize = MAGIC.len() + 8;
-/// A file name holds 255 bytes.
-const MAX_NAME: usize = 200;
 /// Where blobs are written before they get their name. Not a tenant: it begins with a dot.
 const DRAFTS: &str = ".drafts";
 /// The pause after a look, for each file seen: ten seconds for ten thousand.
@@ -283,18 +281,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The key, once neither of its parts can be anything but one plain file name.
 fn checked(key: &BlobKey) -> Result<BlobKey> {
-    let plain = |name: &str| {
-        (1..=MAX_NAME).contains(&name.len())
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
-    if plain(key.tenant.as_str()) && plain(&key.name) {
-        Ok(key.clone())
-    } else {
-        let expected = format!("{:?}: 1 to {MAX_NAME} of a-z, 0-9 and '-'", key.name);
-        Err(Error::broken("a blob has a bad name", expected))
-    }
+    key.check()?;
+    Ok(key.clone())
 }
 
 fn write_draft(

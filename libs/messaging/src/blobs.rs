@@ -6,13 +6,34 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use waybill_events::TenantId;
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// Names a blob: its tenant, then a name of `a-z 0-9 -`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BlobKey {
     pub tenant: TenantId,
     pub name: String,
+}
+
+impl BlobKey {
+    /// A file name holds 255 bytes, an object's key 1,024.
+    const MAX_NAME: usize = 200;
+
+    /// Every backend begins with this: neither part can be anything but one plain file name.
+    pub fn check(&self) -> Result<()> {
+        let plain = |name: &str| {
+            (1..=Self::MAX_NAME).contains(&name.len())
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        if plain(self.tenant.as_str()) && plain(&self.name) {
+            return Ok(());
+        }
+        let (name, most) = (&self.name, Self::MAX_NAME);
+        let expected = format!("{name:?}: 1 to {most} of a-z, 0-9 and '-'");
+        Err(Error::broken("a blob has a bad name", expected))
+    }
 }
 
 /// Payloads over [`Record::MAX_BODY`](crate::Record::MAX_BODY).

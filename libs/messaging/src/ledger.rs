@@ -1,6 +1,6 @@
 //! The port to durable records, and the one atomic step in which everything is committed.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -234,7 +234,8 @@ impl Commit {
     pub const MAX_BYTES: usize = 3 * 1024 * 1024;
 
     /// Every backend begins with this, so that what works on one works on all:
-    /// [`Error::TooLarge`](crate::Error::TooLarge) names what is over its limit.
+    /// [`Error::TooLarge`](crate::Error::TooLarge) names what is over its limit, and a mark that is
+    /// there twice is [`Error::AlreadySeen`](crate::Error::AlreadySeen).
     pub fn check(&self) -> Result<()> {
         let within = |what, size, limit| match size {
             size if size > limit => Err(Error::TooLarge { what, size, limit }),
@@ -253,7 +254,17 @@ impl Commit {
                 bytes += body.len();
             }
         }
-        within("the bodies in a commit", bytes, Self::MAX_BYTES)
+        within("the bodies in a commit", bytes, Self::MAX_BYTES)?;
+        let mut marks = HashSet::with_capacity(self.seen.len());
+        if self
+            .seen
+            .iter()
+            .all(|seen| marks.insert((seen.subscription, &seen.event)))
+        {
+            Ok(())
+        } else {
+            Err(Error::AlreadySeen)
+        }
     }
 }
 

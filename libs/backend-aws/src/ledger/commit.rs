@@ -71,13 +71,6 @@ impl Prepared {
             events,
             seen,
         } = commit;
-        let mut marks = HashSet::with_capacity(seen.len());
-        if !seen
-            .iter()
-            .all(|seen| marks.insert((seen.subscription, &seen.event)))
-        {
-            return Err(Error::AlreadySeen);
-        }
         let mut keys = HashSet::with_capacity(writes.len());
         if !writes.iter().all(|write| keys.insert(write.key())) {
             return Err(refused("two writes of one key"));

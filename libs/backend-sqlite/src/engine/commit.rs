@@ -1,6 +1,6 @@
 //! The atomic step: conditions first, then writes, events and inbox marks.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, params};
 use waybill_events::Event;
@@ -32,13 +32,6 @@ impl Prepared {
             events,
             seen,
         } = commit;
-        let mut marks = HashSet::with_capacity(seen.len());
-        if !seen
-            .iter()
-            .all(|seen| marks.insert((seen.subscription, &seen.event)))
-        {
-            return Err(Error::AlreadySeen);
-        }
         let events = events.into_iter().map(|event| {
             let body = event.to_json();
             (Arc::new(event), body)
