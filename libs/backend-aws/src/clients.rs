@@ -30,6 +30,7 @@ pub struct Settings {
 /// One client per service, over one pool of connections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Clients {
+    pub cloudwatch: aws_sdk_cloudwatch::Client,
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub sqs: aws_sdk_sqs::Client,
     pub sns: aws_sdk_sns::Client,
@@ -56,6 +57,7 @@ impl Clients {
             .force_path_style(settings.endpoint_url.is_some())
             .build();
         Self {
+            cloudwatch: aws_sdk_cloudwatch::Client::new(config),
             dynamodb: aws_sdk_dynamodb::Client::new(config),
             sqs: aws_sdk_sqs::Client::new(config),
             sns: aws_sdk_sns::Client::new(config),

@@ -2,6 +2,7 @@
 
 mod blobs;
 mod clients;
+mod cloudwatch;
 mod error;
 mod keyring;
 mod ledger;
@@ -12,6 +13,7 @@ mod sweep;
 
 pub use blobs::S3Blobs;
 pub use clients::{Clients, Settings};
+pub use cloudwatch::CloudWatchMetrics;
 pub use keyring::KmsKeyRing;
 pub use ledger::DynamoLedger;
 pub use names::Names;

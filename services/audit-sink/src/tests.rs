@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use waybill_backend_sqlite::SqliteBackend;
 use waybill_events::{Draft, ScheduleTicked, Stamp, TenantId};
 use waybill_messaging::{
-    BatchHandler, Bus, Clock, Commit, Committed, DataKey, Delivery, Expect, Key, Ledger, Page,
-    Range, Receipt, Record, Result, Write, dispatch_batch,
+    BatchHandler, Bus, Clock, Commit, Committed, DataKey, Delivery, Expect, Key, Ledger, Meter,
+    Page, Range, Receipt, Record, Result, Write, dispatch_batch,
 };
 
 use crate::{AuditSink, ChainKey, Flaw, Trail};
@@ -68,6 +68,7 @@ impl World {
             ledger: self.store.clone(),
             queue: self.store.clone(),
             clock: self.clock.clone(),
+            meter: Meter::default(),
         };
         let sink = AuditSink::new(self.store.clone(), self.key.clone());
         let done = dispatch_batch(&sink, &bus, &[delivery], &CancellationToken::new()).await;

@@ -16,12 +16,13 @@ use waybill_calls::Calls;
 use waybill_events::TenantId;
 use waybill_identity::{Keys, Principal, Scope};
 use waybill_ingress::{
-    Gateway, McpSettings, McpState, Meter, Readiness,
+    Gateway, McpSettings, McpState, Readiness,
     desk::{Desk, DeskLimits},
     mcp::Changes,
 };
 use waybill_messaging::{
-    BatchHandler, Blobs, Bus, Clock, Driver, Handler, Ledger, Limits, Queue, Subscription,
+    BatchHandler, Blobs, Bus, Clock, Driver, Handler, Ledger, Limits, Meter, Queue, Subscription,
+    metered,
 };
 use waybill_resilience::{Breakers, Settings};
 use waybill_tool_executor::{DeadlineSweep, ToolExecutor};
@@ -94,7 +95,7 @@ impl Local {
             closing,
         } = Backend::open(config, &clock).await?;
         let meter = Meter::default();
-        let stores = Stores::new(meter.over(ledger), queue, blobs, clock);
+        let stores = Stores::new(metered(ledger, &meter), queue, blobs, clock, meter);
         let keys = Keys::new(stores.ledger.clone(), stores.clock.clone());
         let (key, first_start) = first_key(&config.data_dir, &keys).await?;
         let chain_key = ChainKey::open(&*stores.ledger, &*keyring).await?;
@@ -126,7 +127,7 @@ impl Local {
             rate: config.http.rate(),
             anonymous: config.conformance.then(anonymous),
         };
-        let router = waybill_ingress::metered_router(gateway, &meter)?;
+        let router = waybill_ingress::router(gateway)?;
         let driver = stores.start(role, chain_key, chores);
         Ok(Self {
             router,
@@ -159,11 +160,13 @@ impl Stores {
         queue: Arc<dyn Queue>,
         blobs: Arc<dyn Blobs>,
         clock: Clock,
+        meter: Meter,
     ) -> Self {
         let bus = Bus {
             ledger: ledger.clone(),
             queue,
             clock: clock.clone(),
+            meter,
         };
         let calls = Calls::new(ledger.clone(), blobs.clone(), clock.clone());
         Self {

@@ -7,6 +7,7 @@
 )]
 
 mod emulator;
+mod metrics;
 mod outbox;
 mod topology;
 
