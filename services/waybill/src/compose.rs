@@ -29,6 +29,7 @@ use waybill_toolkit::{Content, Registry, Toolkit};
 use waybill_toolkit_code::CodeToolkit;
 use waybill_toolkit_files::FilesToolkit;
 use waybill_toolkit_upstream::{McpConfig, Options, Supervisor};
+use waybill_workspace::{Root, Roots};
 
 use crate::{
     address,
@@ -258,23 +259,14 @@ fn register(
         .chain(config.sources.iter().cloned())
         .filter(|path| path.exists())
         .collect();
-    let roots = config.roots.iter();
-    let files = roots
-        .clone()
-        .map(|r| waybill_toolkit_files::Root::new(&r.name, &r.path));
-    let code = roots.map(|r| waybill_toolkit_code::Root {
-        name: r.name.clone(),
-        path: r.path.clone(),
-    });
+    let roots = config
+        .roots
+        .iter()
+        .map(|root| Root::new(&root.name, &root.path));
+    let roots = Arc::new(Roots::open(&roots.collect::<Vec<_>>(), &hidden)?);
     let toolkits: [Box<dyn Toolkit>; 2] = [
-        Box::new(FilesToolkit::open_without(
-            &files.collect::<Vec<_>>(),
-            &hidden,
-        )?),
-        Box::new(CodeToolkit::open_without(
-            &code.collect::<Vec<_>>(),
-            &hidden,
-        )?),
+        Box::new(FilesToolkit::new(roots.clone())),
+        Box::new(CodeToolkit::new(roots)),
     ];
     for toolkit in &toolkits {
         registry.set(&**toolkit)?;
