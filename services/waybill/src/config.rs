@@ -57,6 +57,9 @@ pub(crate) struct UpArgs {
     /// With --backend aws: an emulator's URL in place of AWS
     #[arg(long, env = "WAYBILL_ENDPOINT_URL", value_name = "URL")]
     pub(crate) endpoint_url: Option<String>,
+    /// With --endpoint-url: what of the emulator's answers goes wrong. For tests only.
+    #[arg(long, env = "WAYBILL_FAULTS", value_name = "SHARES", hide = true)]
+    pub(crate) faults: Option<String>,
     /// Serve the conformance suite's fixture tools, to anybody on this machine. For tests only.
     #[arg(long, env = "WAYBILL_CONFORMANCE", hide = true)]
     pub(crate) conformance: bool,
@@ -89,6 +92,8 @@ pub(crate) struct Aws {
     /// Of every resource's name: two installations of an account have two.
     pub(crate) prefix: String,
     pub(crate) endpoint_url: Option<String>,
+    #[serde(skip)]
+    pub(crate) faults: Option<String>,
 }
 
 impl Default for Aws {
@@ -97,6 +102,7 @@ impl Default for Aws {
             region: None,
             prefix: "waybill".to_owned(),
             endpoint_url: None,
+            faults: None,
         }
     }
 }
@@ -263,6 +269,7 @@ impl Config {
         file.calls.check()?;
         let mut aws = file.aws;
         aws.endpoint_url = args.endpoint_url.or(aws.endpoint_url);
+        aws.faults = args.faults;
         aws.check()?;
         let mut roots = args
             .roots
