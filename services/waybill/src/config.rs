@@ -70,6 +70,9 @@ pub(crate) struct UpArgs {
         value_delimiter = ','
     )]
     pub(crate) services: Vec<Service>,
+    /// With --endpoint-url: what of the emulator's answers goes wrong. For tests only.
+    #[arg(long, env = "WAYBILL_FAULTS", value_name = "SHARES", hide = true)]
+    pub(crate) faults: Option<String>,
     /// Serve the conformance suite's fixture tools, to anybody on this machine. For tests only.
     #[arg(long, env = "WAYBILL_CONFORMANCE", hide = true)]
     pub(crate) conformance: bool,
@@ -102,6 +105,8 @@ pub(crate) struct Aws {
     /// Of every resource's name: two installations of an account have two.
     pub(crate) prefix: String,
     pub(crate) endpoint_url: Option<String>,
+    #[serde(skip)]
+    pub(crate) faults: Option<String>,
 }
 
 impl Default for Aws {
@@ -110,6 +115,7 @@ impl Default for Aws {
             region: None,
             prefix: "waybill".to_owned(),
             endpoint_url: None,
+            faults: None,
         }
     }
 }
@@ -308,6 +314,7 @@ impl Config {
         let mut aws = file.aws;
         aws.endpoint_url = args.endpoint_url.or(aws.endpoint_url);
         aws.prefix = args.prefix.unwrap_or(aws.prefix);
+        aws.faults = args.faults;
         aws.check()?;
         let mut roots = args
             .roots

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use waybill_backend_aws::{
-    Clients, DynamoLedger, KmsKeyRing, Names, OutboxSweep, S3Blobs, Settings, SqsQueue, provision,
+    Clients, DynamoLedger, Faults, KmsKeyRing, Names, OutboxSweep, S3Blobs, Settings, SqsQueue,
+    provision,
 };
 use waybill_messaging::{Clock, Subscription};
 
@@ -24,7 +25,7 @@ pub(super) async fn open(
     clock: &Clock,
     topology: &[Subscription],
 ) -> Result<Backend> {
-    let (clients, names) = connect(&config.aws).await;
+    let (clients, names) = connect(&config.aws).await?;
     let opening = async {
         tokio::try_join!(
             DynamoLedger::open(&clients, &names, clock.clone()),
@@ -34,7 +35,7 @@ pub(super) async fn open(
     let (ledger, queue) = opening
         .await
         .context("the installation is not complete; `waybill infra apply` makes what is missing")?;
-    let flushed = ledger.clone();
+    let (flushed, requests) = (ledger.clone(), clients.requests().clone());
     let sweep = OutboxSweep::new(ledger.clone());
     Ok(Backend {
         ledger: Arc::new(ledger),
@@ -44,25 +45,30 @@ pub(super) async fn open(
         checks: Vec::new(),
         reconcilers: vec![Reconciler::new(sweep, SWEEP_EVERY)],
         flush: Box::new(move || {
-            let ledger = flushed.clone();
-            Box::pin(async move { ledger.drain().await })
+            let (ledger, requests) = (flushed.clone(), requests.clone());
+            Box::pin(async move {
+                ledger.drain().await;
+                tracing::debug!(?requests, "requests to AWS");
+            })
         }),
     })
 }
 
 /// Makes what an installation needs and has not yet.
 pub(crate) async fn apply(aws: &Aws) -> Result<()> {
-    let (clients, names) = connect(aws).await;
+    let (clients, names) = connect(aws).await?;
     provision::apply(&clients, &names, TOPOLOGY)
         .await
         .context("the installation cannot be made")
 }
 
-async fn connect(aws: &Aws) -> (Clients, Names) {
+async fn connect(aws: &Aws) -> Result<(Clients, Names)> {
+    let faults = aws.faults.as_deref().map(str::parse::<Faults>);
     let settings = Settings {
         endpoint_url: aws.endpoint_url.clone(),
         region: aws.region.clone(),
+        faults: faults.transpose().context("--faults")?,
     };
-    let clients = Clients::connect(&settings).await;
-    (clients, Names::new(aws.prefix.clone()))
+    let clients = Clients::connect(&settings).await?;
+    Ok((clients, Names::new(aws.prefix.clone())))
 }
