@@ -3,6 +3,7 @@
 mod blobs;
 mod clients;
 mod cloudwatch;
+mod coalesce;
 mod error;
 mod keyring;
 mod ledger;
@@ -10,6 +11,7 @@ mod names;
 pub mod provision;
 mod queue;
 mod sweep;
+mod wire;
 
 pub use blobs::S3Blobs;
 pub use clients::{Clients, Settings};
@@ -19,3 +21,4 @@ pub use ledger::DynamoLedger;
 pub use names::Names;
 pub use queue::SqsQueue;
 pub use sweep::OutboxSweep;
+pub use wire::{Faults, Operation, Requests};

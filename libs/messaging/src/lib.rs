@@ -9,6 +9,7 @@ mod keyring;
 mod ledger;
 mod metered;
 mod poll;
+mod push;
 mod queue;
 mod subscription;
 
@@ -23,6 +24,7 @@ pub use ledger::{
 };
 pub use metered::metered;
 pub use poll::{Driver, Limits};
+pub use push::{Outcome, Pushed, push, push_batch};
 pub use queue::{DeadLetter, DeadLetterId, Delivery, Depth, Queue, Receipt, Settlement};
 pub use subscription::{Batching, Events, Subscription};
 pub use waybill_telemetry::metrics::Meter;
