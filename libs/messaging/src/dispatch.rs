@@ -10,7 +10,10 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use waybill_events::{Draft, Event, EventId, ScheduleTicked, Stamp, TenantId};
-use waybill_telemetry::metrics::{DEAD_LETTERS, DISPATCH_DURATION};
+use waybill_telemetry::{
+    metrics::{DEAD_LETTERS, DISPATCH_DURATION},
+    trace,
+};
 
 use crate::{
     BatchHandler, Clock, Commit, Context, Delivery, Effects, Error, Failure, Handler, Ledger,
@@ -61,7 +64,9 @@ pub async fn dispatch<H: Handler>(
         event.subject = %event.subject,
         tenant.id = %event.tenant,
         receives = delivery.receives,
+        otel.kind = "consumer",
     );
+    trace::adopt(&span, event.traceparent.as_deref());
     let cx = context(bus, delivery.receives, shutdown);
     let step = Step {
         bus,
@@ -155,8 +160,12 @@ pub async fn dispatch_batch<H: BatchHandler>(
     let span = tracing::info_span!(
         "dispatch_batch",
         subscription = H::SUBSCRIPTION.name,
-        events = deliveries.len()
+        events = deliveries.len(),
+        otel.kind = "consumer",
     );
+    for delivery in deliveries {
+        trace::link(&span, delivery.event.traceparent.as_deref());
+    }
     let began = Instant::now();
     let dispatched = async {
         let mut ids = HashSet::new();
@@ -308,13 +317,15 @@ impl Step<'_> {
                 return Ok(Ran::Committed { settled: false });
             }
             let commit = self.commit(effects, seen.clone());
+            let span = tracing::info_span!("commit");
             let committed = match &rebase {
-                None => self.bus.ledger.commit(commit).await,
+                None => self.bus.ledger.commit(commit).instrument(span).await,
                 Some(_) => {
                     patiently(
                         || self.bus.ledger.commit(commit.clone()),
                         |error| matches!(error, Error::Unavailable { .. }),
                     )
+                    .instrument(span)
                     .await
                 }
             };
@@ -362,15 +373,27 @@ impl Step<'_> {
     fn commit(&self, effects: Effects, seen: Option<Vec<Seen>>) -> Commit {
         let cause = &*self.deliveries[0].event;
         let stamp = Stamp::caused_by(cause, self.subscription.name, self.bus.clock.now());
+        let here = trace::traceparent(&tracing::Span::current());
         let events = effects.events.into_iter().enumerate();
         Commit {
             writes: effects.writes,
             events: events
-                .map(|(ordinal, draft)| draft.stamp(&stamp, ordinal))
+                .map(|(ordinal, draft)| traced(draft.stamp(&stamp, ordinal), here.as_deref()))
                 .collect(),
             seen: seen.unwrap_or_default(),
         }
     }
+}
+
+/// What comes of an event is a child of the span that makes it. A tick ends calls of other traces:
+/// their events stay in these.
+fn traced(mut event: Event, here: Option<&str>) -> Event {
+    if let (Some(story), Some(here)) = (&mut event.traceparent, here)
+        && trace::same_trace(story, here)
+    {
+        here.clone_into(story);
+    }
+    event
 }
 
 /// Finished work is not given up because a port is away for a moment: what was done may be known

@@ -13,6 +13,7 @@ use waybill_messaging::{Blobs, Clock, KeyRing, Ledger, Meter, Queue, Subscriptio
 
 use crate::{
     config::{BackendKind, Config},
+    observe::Exporter,
     reconciler::Reconciler,
 };
 
@@ -27,6 +28,8 @@ pub(crate) struct Backend {
     /// What must be done at times as long as the services run.
     pub(crate) reconcilers: Vec<Reconciler>,
     pub(crate) flush: Flush,
+    /// Who tells others what is counted here. Prometheus asks by itself.
+    pub(crate) exporter: Exporter,
 }
 
 /// Waits for what the backend does in the background. Again and again, before a process ends or is

@@ -101,6 +101,9 @@ impl Local {
                 reconciler.schedule(&running.driver);
             }
         }
+        if role == Role::Serve {
+            stores.exporter.schedule(&running.driver);
+        }
         running.after.push(stores.flushed());
         Ok(Self { running, key })
     }

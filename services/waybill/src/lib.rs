@@ -13,6 +13,7 @@ mod door;
 mod files;
 #[cfg(feature = "aws")]
 pub mod host;
+mod observe;
 mod reconciler;
 mod running;
 mod serve;

@@ -14,6 +14,7 @@ use waybill_messaging::{Blobs, Bus, Clock, KeyRing, Ledger, Meter, Subscription,
 use crate::{
     backend::{Backend, Flush},
     config::Config,
+    observe::Exporter,
     reconciler::Reconciler,
 };
 
@@ -30,6 +31,7 @@ pub(crate) struct Stores {
     /// The backend's own. The tool executor's processes run them.
     pub(crate) reconcilers: Vec<Reconciler>,
     pub(crate) flush: Flush,
+    pub(crate) exporter: Exporter,
 }
 
 impl Stores {
@@ -55,6 +57,7 @@ impl Stores {
             checks: backend.checks,
             reconcilers: backend.reconcilers,
             flush: backend.flush,
+            exporter: backend.exporter,
         })
     }
 
@@ -71,8 +74,12 @@ impl Stores {
         Ok(ChainKey::open(&*self.ledger, &*self.keyring).await?)
     }
 
-    /// What the backend does in the background and nobody waits for.
+    /// What the backend does in the background and nobody waits for, and then the numbers.
     pub(crate) fn flushed(&self) -> BoxFuture<'static, ()> {
-        (self.flush)()
+        let (ended, exporter) = ((self.flush)(), self.exporter.clone());
+        Box::pin(async move {
+            ended.await;
+            exporter.flush().await;
+        })
     }
 }

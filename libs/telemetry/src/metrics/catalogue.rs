@@ -98,7 +98,7 @@ catalogue! {
     CALLS_ENDED = "calls_ended", Counter, Count, ["tool", "state"], By("state"),
         "Calls ended, by state: completed, failed, cancelled, expired";
     CALLS_FAILED = "calls_failed", Counter, Count, ["reason"], By("reason"),
-        "Calls that ended without an answer, by the code of their error, such as outcome_unknown";
+        "Calls that ended without an answer, by the code of their error, such as `outcome_unknown`";
     CALL_DURATION = "call_duration", Histogram(CALL_SECONDS), Seconds, ["tool"], Total,
         "From acceptance to outcome";
     CIRCUITS_OPENED = "circuits_opened", Counter, Count, ["upstream"], Total,

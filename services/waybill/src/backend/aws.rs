@@ -4,15 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use waybill_backend_aws::{
-    Clients, DynamoLedger, Faults, KmsKeyRing, Names, OutboxSweep, S3Blobs, Settings, SqsQueue,
+    Clients, CloudWatchMetrics, DynamoLedger, Faults, KmsKeyRing, Names, OutboxSweep, S3Blobs, Settings, SqsQueue,
     provision,
 };
-use waybill_messaging::{Clock, Subscription};
+use waybill_messaging::{Clock, Meter, Subscription};
 
 use super::Backend;
 use crate::{
     compose::TOPOLOGY,
     config::{Aws, Config},
+    observe::Exporter,
     reconciler::Reconciler,
 };
 
@@ -24,6 +25,7 @@ pub(super) async fn open(
     config: &Config,
     clock: &Clock,
     topology: &[Subscription],
+    meter: &Meter,
 ) -> Result<Backend> {
     let (clients, names) = connect(&config.aws).await?;
     let opening = async {
@@ -36,6 +38,7 @@ pub(super) async fn open(
         .await
         .context("the installation is not complete; `waybill infra apply` makes what is missing")?;
     let (flushed, requests) = (ledger.clone(), clients.requests().clone());
+    let sent = CloudWatchMetrics::new(&clients, &config.aws.prefix, meter.clone());
     let sweep = OutboxSweep::new(ledger.clone());
     Ok(Backend {
         ledger: Arc::new(ledger),
@@ -44,6 +47,7 @@ pub(super) async fn open(
         blobs: Arc::new(S3Blobs::new(&clients, &names, clock.clone())),
         checks: Vec::new(),
         reconcilers: vec![Reconciler::new(sweep, SWEEP_EVERY)],
+        exporter: Exporter::Sent(sent, clock.clone()),
         flush: Box::new(move || {
             let (ledger, requests) = (flushed.clone(), requests.clone());
             Box::pin(async move {

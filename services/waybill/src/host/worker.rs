@@ -23,6 +23,7 @@ pub(super) async fn consumer<C: Consumer>(config: &Config) -> Result<ExitCode> {
     for reconciler in consumer.reconcilers() {
         reconciler.schedule(&driver);
     }
+    stores.exporter.schedule(&driver);
     let running = Running {
         router: stores.probes(&topology, &readiness),
         readiness,
@@ -44,11 +45,13 @@ pub(super) async fn door(config: &Config) -> Result<ExitCode> {
     let mut stores = Stores::open(config, TOPOLOGY).await?;
     let (readiness, shutdown) = (Readiness::default(), CancellationToken::new());
     let door = Door::alone(config, &mut stores, &readiness, &shutdown).await?;
+    let driver = Driver::new(stores.bus.clone(), Limits::default());
+    stores.exporter.schedule(&driver);
     let running = Running {
         router: door.router.clone(),
         readiness,
         shutdown,
-        driver: Driver::new(stores.bus.clone(), Limits::default()),
+        driver,
         before: vec![door.closing()],
         after: vec![door.toolbox.closing(), stores.flushed()],
     };
