@@ -33,7 +33,7 @@ pub enum Error {
 
 /// Logs what `filter` lets through (a level, or a `tracing` filter) to standard error, and exports
 /// `traces`, whatever is logged.
-pub fn init(filter: &str, format: Format, traces: &Traces) -> Result<(), Error> {
+pub fn init(filter: &str, format: Format, traces: Traces) -> Result<(), Error> {
     let parsed = EnvFilter::try_new(filter).map_err(|source| Error::Filter {
         filter: filter.to_owned(),
         source,
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_bad_filter_is_named() {
-        let error = init("waybill=loud", Format::Text, &Traces::off()).unwrap_err();
+        let error = init("waybill=loud", Format::Text, Traces::off()).unwrap_err();
         assert!(error.to_string().contains("waybill=loud"), "{error}");
     }
 }

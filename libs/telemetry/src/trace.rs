@@ -1,7 +1,7 @@
 //! Traces: `tracing`'s spans, exported by OpenTelemetry, and the thread between processes.
 //!
 //! A trace crosses a process as a W3C `traceparent`. All functions do nothing, or give `None`, when
-//! traces are not [exported](Traces::export).
+//! traces are not exported.
 
 use tracing::Span;
 use tracing_subscriber::{Layer, Registry};
@@ -58,8 +58,15 @@ pub fn same_trace(one: &str, other: &str) -> bool {
     trace(one).is_some() && trace(one) == trace(other)
 }
 
-/// Whether and how spans leave the process. Cheap to clone.
-#[derive(Clone, Debug, Default)]
+/// Exports what is left, if anything is exported. It blocks the thread for as long as the collector
+/// takes to answer, a few seconds at most: for the end of an invocation, and for shutdown.
+pub fn flush() {
+    #[cfg(feature = "otel")]
+    otel::flush();
+}
+
+/// Whether and how spans leave the process, for [`init`](crate::init).
+#[derive(Debug, Default)]
 pub struct Traces {
     #[cfg(feature = "otel")]
     pub(crate) provider: Option<opentelemetry_sdk::trace::SdkTracerProvider>,
@@ -72,17 +79,10 @@ impl Traces {
     }
 
     /// The layer that makes spans of spans. `None`: nothing is done for them.
-    pub(crate) fn layer(&self) -> Option<Box<dyn Layer<Registry> + Send + Sync>> {
+    pub(crate) fn layer(self) -> Option<Box<dyn Layer<Registry> + Send + Sync>> {
         #[cfg(feature = "otel")]
         return otel::layer(self);
         #[cfg(not(feature = "otel"))]
         None
-    }
-
-    /// Exports what is left. It blocks the thread for as long as the collector takes to answer, a
-    /// few seconds at most: call it at the end of an invocation, or at shutdown.
-    pub fn flush(&self) {
-        #[cfg(feature = "otel")]
-        otel::flush(self);
     }
 }

@@ -1,12 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod chain;
+mod check;
 mod redact;
 mod sink;
 #[cfg(test)]
 mod tests;
 mod trail;
 
+pub use check::AuditCheck;
 pub use chain::{ChainKey, Entry};
 pub use sink::AuditSink;
 pub use trail::{Error, Flaw, Trail, Verification};

@@ -92,7 +92,13 @@ impl Local {
             running.router = door.router;
         }
         if runs(Service::AuditSink) {
-            Sink::new(&stores, chain_key).start(&running.driver);
+            let sink = Sink::new(&stores, chain_key);
+            sink.start(&running.driver);
+            if role == Role::Serve {
+                for reconciler in sink.reconcilers() {
+                    reconciler.schedule(&running.driver);
+                }
+            }
         }
         if runs(Service::ToolExecutor) {
             let executor = Executor::new(&mut stores, toolbox);

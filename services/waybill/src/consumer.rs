@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
 use futures::future::BoxFuture;
-use waybill_audit_sink::{AuditSink, ChainKey};
+use waybill_audit_sink::{AuditCheck, AuditSink, ChainKey, Trail};
 use waybill_messaging::{BatchHandler, Driver, Handler, Subscription};
 use waybill_resilience::{Breakers, Settings};
 use waybill_tool_executor::{DeadlineSweep, ToolExecutor};
@@ -12,6 +12,7 @@ use waybill_tool_executor::{DeadlineSweep, ToolExecutor};
 use crate::{config::Config, reconciler::Reconciler, stores::Stores, toolbox::Toolbox};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+const CHECK_EVERY: Duration = Duration::from_mins(15);
 
 /// A service that takes events from its queue.
 pub(crate) trait Consumer: Sized + Send + Sync + 'static {
@@ -84,11 +85,19 @@ impl Consumer for Executor {
 }
 
 /// The audit sink.
-pub(crate) struct Sink(Arc<AuditSink>);
+pub(crate) struct Sink {
+    handler: Arc<AuditSink>,
+    reconcilers: Vec<Reconciler>,
+}
 
 impl Sink {
     pub(crate) fn new(stores: &Stores, chain_key: ChainKey) -> Self {
-        Self(Arc::new(AuditSink::new(stores.ledger.clone(), chain_key)))
+        let trail = Trail::new(stores.ledger.clone(), chain_key.clone());
+        let check = AuditCheck::new(trail, stores.bus.meter.clone());
+        Self {
+            handler: Arc::new(AuditSink::new(stores.ledger.clone(), chain_key)),
+            reconcilers: vec![Reconciler::new(check, CHECK_EVERY)],
+        }
     }
 }
 
@@ -100,6 +109,10 @@ impl Consumer for Sink {
     }
 
     fn start(&self, driver: &Driver) {
-        driver.start_batch(self.0.clone());
+        driver.start_batch(self.handler.clone());
+    }
+
+    fn reconcilers(&self) -> &[Reconciler] {
+        &self.reconcilers
     }
 }

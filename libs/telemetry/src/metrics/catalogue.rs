@@ -150,4 +150,33 @@ mod tests {
             }
         }
     }
+
+    /// A metric's line in the documentation.
+    fn row(metric: &Metric) -> String {
+        let kind = match metric.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram(_) => "histogram",
+        };
+        let unit = match metric.unit {
+            Unit::Count => "count",
+            Unit::Seconds => "seconds",
+        };
+        let labels: Vec<_> = metric.labels.iter().map(|l| format!("`{l}`")).collect();
+        let cloudwatch = match metric.cloudwatch {
+            CloudWatch::No => "no".to_owned(),
+            CloudWatch::Total => "total".to_owned(),
+            CloudWatch::By(label) => format!("by `{label}`"),
+        };
+        let (name, labels) = (metric.name(), labels.join(", "));
+        let help = metric.help;
+        format!("| `{name}` | {kind}, {unit} | {labels} | {cloudwatch} | {help} |\n")
+    }
+
+    #[test]
+    fn the_documentation_lists_every_metric() {
+        let rows: String = METRICS.iter().copied().map(row).collect();
+        let page = include_str!("../../../../docs/observability.md");
+        assert!(page.contains(&rows), "the table must be:\n{rows}");
+    }
 }

@@ -1,6 +1,9 @@
 //! The same with OpenTelemetry.
 
-use std::{fmt, sync::Mutex};
+use std::{
+    fmt,
+    sync::{Mutex, OnceLock},
+};
 
 use async_trait::async_trait;
 use opentelemetry::{
@@ -22,6 +25,9 @@ use tracing_subscriber::{
 };
 
 use super::{Traces, is_traceparent};
+
+/// The process's, as the subscriber is that it belongs to.
+static EXPORTING: OnceLock<SdkTracerProvider> = OnceLock::new();
 
 /// Spans of our crates, and what is logged in them. Those of libraries say nothing about a call.
 const OURS: &str = "waybill";
@@ -57,8 +63,10 @@ impl Traces {
     }
 }
 
-pub(super) fn layer(traces: &Traces) -> Option<Box<dyn Layer<Registry> + Send + Sync>> {
-    let tracer = traces.provider.as_ref()?.tracer("waybill");
+pub(super) fn layer(traces: Traces) -> Option<Box<dyn Layer<Registry> + Send + Sync>> {
+    let provider = traces.provider?;
+    let provider = EXPORTING.get_or_init(|| provider);
+    let tracer = provider.tracer("waybill");
     let layer = tracing_opentelemetry::layer()
         .with_tracer(tracer)
         .with_location(false)
@@ -71,8 +79,8 @@ pub(super) fn layer(traces: &Traces) -> Option<Box<dyn Layer<Registry> + Send + 
     Some(layer.with_filter(ours.with_max_level_hint(LevelFilter::INFO)).boxed())
 }
 
-pub(super) fn flush(traces: &Traces) {
-    let Some(provider) = &traces.provider else {
+pub(super) fn flush() {
+    let Some(provider) = EXPORTING.get() else {
         return;
     };
     if let Err(error) = provider.force_flush() {

@@ -27,6 +27,9 @@ mod tenants;
 mod tools;
 mod watch;
 
+#[cfg(feature = "otel")]
+pub(crate) use client::tls;
+
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};

@@ -13,3 +13,5 @@ mod gateway;
 mod installation;
 mod start;
 mod tampering;
+#[cfg(feature = "otel")]
+mod traces;
