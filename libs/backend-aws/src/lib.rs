@@ -15,5 +15,5 @@ pub use clients::{Clients, Settings};
 pub use keyring::KmsKeyRing;
 pub use ledger::DynamoLedger;
 pub use names::Names;
-pub use queue::SqsQueue;
+pub use queue::{Arrived, SqsQueue};
 pub use sweep::OutboxSweep;

@@ -14,7 +14,7 @@ use waybill_tool_executor::ToolExecutor;
 use crate::{
     config::Config,
     consumer::{Consumer as _, Executor, Sink},
-    door::Door,
+    door::{Door, Hosts},
     files,
     running::Running,
     services::Service,
@@ -86,6 +86,7 @@ impl Local {
                 &chain_key,
                 &readiness,
                 &shutdown,
+                Hosts::Named,
             )?;
             running.before.push(door.closing());
             running.router = door.router;

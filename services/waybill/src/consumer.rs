@@ -6,6 +6,8 @@ use anyhow::Result;
 use futures::future::BoxFuture;
 use waybill_audit_sink::{AuditSink, ChainKey};
 use waybill_messaging::{BatchHandler, Driver, Handler, Subscription};
+#[cfg(feature = "aws")]
+use waybill_messaging::{Bus, Outcome, Pushed, push, push_batch};
 use waybill_resilience::{Breakers, Settings};
 use waybill_tool_executor::{DeadlineSweep, ToolExecutor};
 
@@ -22,6 +24,10 @@ pub(crate) trait Consumer: Sized + Send + Sync + 'static {
 
     /// Hands its handler to a process that receives.
     fn start(&self, driver: &Driver);
+
+    /// Works on a batch that a host brings, until `left` has passed.
+    #[cfg(feature = "aws")]
+    async fn push(&self, bus: &Bus, batch: Vec<Pushed>, left: Duration) -> Vec<Outcome>;
 
     /// What it does at times.
     fn reconcilers(&self) -> &[Reconciler] {
@@ -74,6 +80,11 @@ impl Consumer for Executor {
         driver.start(self.handler.clone());
     }
 
+    #[cfg(feature = "aws")]
+    async fn push(&self, bus: &Bus, batch: Vec<Pushed>, left: Duration) -> Vec<Outcome> {
+        push(&*self.handler, bus, batch, left).await
+    }
+
     fn reconcilers(&self) -> &[Reconciler] {
         &self.reconcilers
     }
@@ -101,5 +112,10 @@ impl Consumer for Sink {
 
     fn start(&self, driver: &Driver) {
         driver.start_batch(self.0.clone());
+    }
+
+    #[cfg(feature = "aws")]
+    async fn push(&self, bus: &Bus, batch: Vec<Pushed>, left: Duration) -> Vec<Outcome> {
+        push_batch(&*self.0, bus, batch, left).await
     }
 }

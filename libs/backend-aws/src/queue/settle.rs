@@ -37,6 +37,7 @@ impl Shared {
         let queue = self.queue(receipt.subscription)?;
         let lease = queue.leases.held(receipt)?;
         let settled = match settlement {
+            Settlement::Done if lease.adopted => Ok(()),
             Settlement::Done => self.delete(&queue.url, &lease.handle).await,
             Settlement::Retry { after } => {
                 let seconds = lease.at_most(after);
@@ -44,6 +45,10 @@ impl Shared {
             }
             Settlement::DeadLetter { reason } => {
                 self.bury(queue, &lease, &reason).await?;
+                if lease.adopted {
+                    queue.leases.forget(receipt);
+                    return Ok(());
+                }
                 self.delete(&queue.url, &lease.handle).await
             }
         };

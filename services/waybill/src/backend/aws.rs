@@ -18,12 +18,22 @@ use crate::{
 /// How often it is looked for events that a crash left unpublished.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// What needs no answer of another is asked at once: a function starts as fast as its slowest.
 pub(super) async fn open(
     config: &Config,
     clock: &Clock,
     topology: &[Subscription],
 ) -> Result<Backend> {
+    Ok(open_pushed(config, clock, topology).await?.0)
+}
+
+/// For a host that brings deliveries: with the queue that takes them.
+///
+/// What needs no answer of another is asked at once: a function starts as fast as its slowest.
+pub(crate) async fn open_pushed(
+    config: &Config,
+    clock: &Clock,
+    topology: &[Subscription],
+) -> Result<(Backend, SqsQueue)> {
     let (clients, names) = connect(&config.aws).await;
     let opening = async {
         tokio::try_join!(
@@ -36,9 +46,9 @@ pub(super) async fn open(
         .context("the installation is not complete; `waybill infra apply` makes what is missing")?;
     let flushed = ledger.clone();
     let sweep = OutboxSweep::new(ledger.clone());
-    Ok(Backend {
+    let backend = Backend {
         ledger: Arc::new(ledger),
-        queue: Arc::new(queue),
+        queue: Arc::new(queue.clone()),
         keyring: Arc::new(KmsKeyRing::new(&clients, &names)),
         blobs: Arc::new(S3Blobs::new(&clients, &names, clock.clone())),
         checks: Vec::new(),
@@ -47,7 +57,8 @@ pub(super) async fn open(
             let ledger = flushed.clone();
             Box::pin(async move { ledger.drain().await })
         }),
-    })
+    };
+    Ok((backend, queue))
 }
 
 /// Makes what an installation needs and has not yet.
@@ -64,5 +75,9 @@ async fn connect(aws: &Aws) -> (Clients, Names) {
         region: aws.region.clone(),
     };
     let clients = Clients::connect(&settings).await;
-    (clients, Names::new(aws.prefix.clone()))
+    (clients, names(aws))
+}
+
+pub(crate) fn names(aws: &Aws) -> Names {
+    Names::new(aws.prefix.clone())
 }

@@ -8,8 +8,13 @@ use waybill_ingress::Readiness;
 use waybill_messaging::{Driver, Limits};
 
 use crate::{
-    compose::TOPOLOGY, config::Config, consumer::Consumer, door::Door, running::Running,
-    serve::Listening, stores::Stores,
+    compose::TOPOLOGY,
+    config::Config,
+    consumer::Consumer,
+    door::{Door, Hosts},
+    running::Running,
+    serve::Listening,
+    stores::Stores,
 };
 
 pub(super) async fn consumer<C: Consumer>(config: &Config) -> Result<ExitCode> {
@@ -43,7 +48,7 @@ pub(super) async fn door(config: &Config) -> Result<ExitCode> {
     let listening = Listening::on(config.listen).await?;
     let mut stores = Stores::open(config, TOPOLOGY).await?;
     let (readiness, shutdown) = (Readiness::default(), CancellationToken::new());
-    let door = Door::alone(config, &mut stores, &readiness, &shutdown).await?;
+    let door = Door::alone(config, &mut stores, &readiness, &shutdown, Hosts::Named).await?;
     let running = Running {
         router: door.router.clone(),
         readiness,
