@@ -9,6 +9,7 @@ use waybill_toolkit::{Content, Registry, Toolkit};
 use waybill_toolkit_code::CodeToolkit;
 use waybill_toolkit_files::FilesToolkit;
 use waybill_toolkit_upstream::{McpConfig, Options, Supervisor};
+use waybill_workspace::{Root, Roots};
 
 use crate::{config::Config, files};
 
@@ -81,22 +82,13 @@ fn register(
         .filter(|path| path.exists())
         .collect();
     let roots = config.roots.iter();
-    let files = roots
-        .clone()
-        .map(|r| waybill_toolkit_files::Root::new(&r.name, &r.path));
-    let code = roots.map(|r| waybill_toolkit_code::Root {
-        name: r.name.clone(),
-        path: r.path.clone(),
-    });
+    let roots: Vec<_> = roots
+        .map(|root| Root::new(&root.name, &root.path))
+        .collect();
+    let roots = Arc::new(Roots::open(&roots, &hidden)?);
     let toolkits: [Box<dyn Toolkit>; 2] = [
-        Box::new(FilesToolkit::open_without(
-            &files.collect::<Vec<_>>(),
-            &hidden,
-        )?),
-        Box::new(CodeToolkit::open_without(
-            &code.collect::<Vec<_>>(),
-            &hidden,
-        )?),
+        Box::new(FilesToolkit::new(roots.clone())),
+        Box::new(CodeToolkit::new(roots)),
     ];
     for toolkit in &toolkits {
         registry.set(&**toolkit)?;
