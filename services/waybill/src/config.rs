@@ -527,6 +527,39 @@ mod tests {
     }
 
     #[test]
+    fn services_apart_need_a_backend_that_processes_share() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("waybill.toml");
+        std::fs::write(&path, "services = [\"audit-sink\"]\n").unwrap();
+        let told = |backend, services: &[Service]| {
+            Config::load(UpArgs {
+                config: Some(path.clone()),
+                backend: Some(backend),
+                services: services.to_vec(),
+                ..UpArgs::default()
+            })
+        };
+        let aws = told(BackendKind::Aws, &[]).unwrap();
+        assert_eq!(aws.services, BTreeSet::from([Service::AuditSink]));
+        let flag = told(BackendKind::Aws, &[Service::Ingress]).unwrap();
+        assert_eq!(flag.services, BTreeSet::from([Service::Ingress]));
+        let error = told(BackendKind::Embedded, &[]).unwrap_err().to_string();
+        assert!(error.contains("--backend aws"), "{error}");
+        assert!(told(BackendKind::Embedded, &Service::ALL).is_ok());
+    }
+
+    #[test]
+    fn an_unknown_service_is_an_error_that_names_the_known() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("waybill.toml");
+        std::fs::write(&path, "services = [\"audit\"]\n").unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        for known in Service::ALL {
+            assert!(error.contains(&known.to_string()), "{error}");
+        }
+    }
+
+    #[test]
     fn flags_win_over_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("waybill.toml");
