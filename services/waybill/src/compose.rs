@@ -13,8 +13,8 @@ use waybill_tool_executor::ToolExecutor;
 
 use crate::{
     config::Config,
-    consumer::{Consumer as _, Executor, Sink},
     door::{Door, Hosts},
+    executor::Executor,
     files,
     running::Running,
     services::Service,
@@ -92,14 +92,11 @@ impl Local {
             running.router = door.router;
         }
         if runs(Service::AuditSink) {
-            Sink::new(&stores, chain_key).start(&running.driver);
+            let sink = AuditSink::new(stores.ledger.clone(), chain_key);
+            running.driver.start_batch(Arc::new(sink));
         }
         if runs(Service::ToolExecutor) {
-            let executor = Executor::new(&mut stores, toolbox);
-            executor.start(&running.driver);
-            for reconciler in executor.reconcilers() {
-                reconciler.schedule(&running.driver);
-            }
+            Executor::new(&mut stores, toolbox).start(&running.driver);
         }
         running.after.push(stores.flushed());
         Ok(Self { running, key })

@@ -81,7 +81,7 @@ impl Door {
         hosts: Hosts,
     ) -> Result<Self> {
         let chain_key = stores.chain_key().await?;
-        let toolbox = Arc::new(Toolbox::open(config)?);
+        let toolbox = Arc::new(Toolbox::open_settled(config).await?);
         let chain_key = &chain_key;
         Self::open(
             config, stores, toolbox, chain_key, readiness, shutdown, hosts,

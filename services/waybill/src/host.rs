@@ -1,17 +1,20 @@
 //! One service in a process of its own, over AWS: a Lambda function where Lambda starts it,
 //! otherwise a process that receives for as long as it is let.
 
+mod consumer;
 mod lambda;
 mod worker;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Result;
 use clap::{CommandFactory as _, Parser};
+use waybill_audit_sink::AuditSink;
 
+use self::consumer::Consumer;
 use crate::{
     config::{self, Config, UpArgs},
-    consumer::{Consumer, Executor, Sink},
+    executor::Executor,
     serve,
     services::Service,
 };
@@ -39,7 +42,7 @@ pub fn tool_executor() -> ExitCode {
 
 /// Writes the audit trail.
 pub fn audit_sink() -> ExitCode {
-    consumer::<Sink>(Service::AuditSink)
+    consumer::<Arc<AuditSink>>(Service::AuditSink)
 }
 
 fn consumer<C: Consumer>(service: Service) -> ExitCode {

@@ -7,10 +7,10 @@ use tokio_util::sync::CancellationToken;
 use waybill_ingress::Readiness;
 use waybill_messaging::{Driver, Limits};
 
+use super::consumer::Consumer;
 use crate::{
     compose::TOPOLOGY,
     config::Config,
-    consumer::Consumer,
     door::{Door, Hosts},
     running::Running,
     serve::Listening,
@@ -25,9 +25,6 @@ pub(super) async fn consumer<C: Consumer>(config: &Config) -> Result<ExitCode> {
     let readiness = Readiness::default();
     let driver = Driver::new(stores.bus.clone(), Limits::default());
     consumer.start(&driver);
-    for reconciler in consumer.reconcilers() {
-        reconciler.schedule(&driver);
-    }
     let running = Running {
         router: stores.probes(&topology, &readiness),
         readiness,

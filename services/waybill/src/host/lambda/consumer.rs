@@ -13,7 +13,7 @@ use waybill_messaging::{Outcome, Pushed};
 
 use super::{for_work, left};
 use crate::{
-    backend::aws, config::Config, consumer::Consumer, reconciler::Reconciler, stores::Stores,
+    backend::aws, config::Config, host::consumer::Consumer, reconciler::Reconciler, stores::Stores,
 };
 
 pub(in crate::host) async fn run<C: Consumer>(config: &Config) -> Result<ExitCode> {
