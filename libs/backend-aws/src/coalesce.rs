@@ -187,7 +187,11 @@ mod tests {
 
     async fn together(coalescer: &Coalescer<usize, usize>, sizes: &[usize]) -> Vec<usize> {
         let asked = sizes.iter().map(|size| coalescer.ask(*size));
-        join_all(asked).await.into_iter().map(Result::unwrap).collect()
+        join_all(asked)
+            .await
+            .into_iter()
+            .map(Result::unwrap)
+            .collect()
     }
 
     #[tokio::test(start_paused = true)]
@@ -226,11 +230,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_panic_ends_its_batch_and_no_other() {
-        let coalescer: Coalescer<usize, usize> = Coalescer::new(LIMITS, async |batch: Vec<usize>| {
-            assert!(!batch.contains(&0), "as told");
-            batch
-        });
-        assert!(matches!(coalescer.ask(0).await, Err(Error::Unavailable { .. })));
+        let coalescer: Coalescer<usize, usize> =
+            Coalescer::new(LIMITS, async |batch: Vec<usize>| {
+                assert!(!batch.contains(&0), "as told");
+                batch
+            });
+        assert!(matches!(
+            coalescer.ask(0).await,
+            Err(Error::Unavailable { .. })
+        ));
         assert_eq!(coalescer.ask(3).await.unwrap(), 3);
     }
 }

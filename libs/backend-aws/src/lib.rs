@@ -4,6 +4,7 @@ mod blobs;
 mod clients;
 mod coalesce;
 mod error;
+mod event_relay;
 mod keyring;
 mod ledger;
 mod names;
@@ -14,7 +15,8 @@ mod wire;
 
 pub use blobs::S3Blobs;
 pub use clients::{Clients, Settings};
-pub use keyring::KmsKeyRing;
+pub use event_relay::EventRelay;
+pub use keyring::{CacheBounds, CachedKeyRing, KmsKeyRing};
 pub use ledger::DynamoLedger;
 pub use names::Names;
 pub use queue::SqsQueue;

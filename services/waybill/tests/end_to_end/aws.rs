@@ -4,6 +4,7 @@ use std::{
     collections::HashSet,
     path::Path,
     process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use serde_json::{Value, json};
@@ -16,21 +17,22 @@ use crate::{
 const CALLS: usize = 40;
 
 /// An account of its own, with everything made that the services need.
-struct Installation {
+pub(crate) struct Installation {
     account: String,
     url: String,
 }
 
 impl Installation {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         #[expect(
             clippy::disallowed_methods,
             reason = "how the emulator's place is told"
         )]
         let url = std::env::var("AWS_EMULATOR_URL")
             .expect("this test needs an emulator: run `cargo xtask emulator COMMAND...`");
-        let unique = std::process::id();
-        let account = format!("9{unique:011}");
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let (process, made) = (std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let account = format!("9{process:08}{made:03}");
         let installation = Self { account, url };
         let mut apply = Command::new(BINARY);
         apply.args(["infra", "apply"]).stdout(Stdio::null());
@@ -39,7 +41,7 @@ impl Installation {
         installation
     }
 
-    fn reached_by<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+    pub(crate) fn reached_by<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
             .env("AWS_ACCESS_KEY_ID", &self.account)
             .env("AWS_SECRET_ACCESS_KEY", "test")

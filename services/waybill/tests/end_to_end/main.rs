@@ -7,5 +7,7 @@ mod bad_input;
 mod crash;
 mod full_disk;
 mod gateway;
+#[cfg(feature = "aws")]
+mod requests;
 mod start;
 mod tampering;
