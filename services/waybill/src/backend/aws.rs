@@ -7,42 +7,49 @@ use waybill_backend_aws::{
     Clients, DynamoLedger, Faults, KmsKeyRing, Names, OutboxSweep, S3Blobs, Settings, SqsQueue,
     provision,
 };
-use waybill_messaging::{Clock, Driver};
+use waybill_messaging::{Clock, Subscription};
 
-use super::{Backend, Chore};
+use super::Backend;
 use crate::{
     compose::TOPOLOGY,
     config::{Aws, Config},
-    files,
+    reconciler::Reconciler,
 };
 
 /// How often it is looked for events that a crash left unpublished.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
-pub(super) async fn open(config: &Config, clock: &Clock) -> Result<Backend> {
-    // The first key's file is here also where the records are far away.
-    files::make_directory(&config.data_dir)?;
+/// What needs no answer of another is asked at once: a function starts as fast as its slowest.
+pub(super) async fn open(
+    config: &Config,
+    clock: &Clock,
+    topology: &[Subscription],
+) -> Result<Backend> {
     let (clients, names) = connect(&config.aws).await?;
-    let missing = "the installation is not complete; `waybill infra apply` makes what is missing";
-    let ledger = DynamoLedger::open(&clients, &names, clock.clone())
+    let opening = async {
+        tokio::try_join!(
+            DynamoLedger::open(&clients, &names, clock.clone()),
+            SqsQueue::open(&clients, &names, topology),
+        )
+    };
+    let (ledger, queue) = opening
         .await
-        .context(missing)?;
-    let queue = SqsQueue::open(&clients, &names, TOPOLOGY)
-        .await
-        .context(missing)?;
-    let (drained, requests) = (ledger.clone(), clients.requests().clone());
-    let sweep = Arc::new(OutboxSweep::new(ledger.clone()));
-    let chore: Chore = Box::new(move |driver: &Driver| driver.schedule(sweep, SWEEP_EVERY));
+        .context("the installation is not complete; `waybill infra apply` makes what is missing")?;
+    let (flushed, requests) = (ledger.clone(), clients.requests().clone());
+    let sweep = OutboxSweep::new(ledger.clone());
     Ok(Backend {
         ledger: Arc::new(ledger),
         queue: Arc::new(queue),
         keyring: Arc::new(KmsKeyRing::new(&clients, &names)),
         blobs: Arc::new(S3Blobs::new(&clients, &names, clock.clone())),
         checks: Vec::new(),
-        chores: vec![chore],
-        closing: Box::pin(async move {
-            drained.drain().await;
-            tracing::debug!(?requests, "requests to AWS");
+        reconcilers: vec![Reconciler::new(sweep, SWEEP_EVERY)],
+        flush: Box::new(move || {
+            let (ledger, requests) = (flushed.clone(), requests.clone());
+            Box::pin(async move {
+                ledger.drain().await;
+                tracing::debug!(?requests, "requests to AWS");
+            })
         }),
     })
 }
