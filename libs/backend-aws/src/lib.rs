@@ -2,18 +2,23 @@
 
 mod blobs;
 mod clients;
+mod coalesce;
 mod error;
+mod event_relay;
 mod keyring;
 mod ledger;
 mod names;
 pub mod provision;
 mod queue;
 mod sweep;
+mod wire;
 
 pub use blobs::S3Blobs;
 pub use clients::{Clients, Settings};
-pub use keyring::KmsKeyRing;
+pub use event_relay::EventRelay;
+pub use keyring::{CacheBounds, CachedKeyRing, KmsKeyRing};
 pub use ledger::DynamoLedger;
 pub use names::Names;
 pub use queue::{Arrived, SqsQueue};
 pub use sweep::OutboxSweep;
+pub use wire::{Faults, Operation, Requests};

@@ -32,6 +32,11 @@ impl Names {
         self.under("events")
     }
 
+    /// The bus that carries every event outward.
+    pub fn bus(&self) -> String {
+        self.under("events")
+    }
+
     pub fn queue(&self, subscription: &str) -> String {
         self.under(subscription)
     }

@@ -58,6 +58,9 @@ pub(crate) struct UpArgs {
     /// With --backend aws: an emulator's URL in place of AWS
     #[arg(long, env = "WAYBILL_ENDPOINT_URL", value_name = "URL")]
     pub(crate) endpoint_url: Option<String>,
+    /// With --endpoint-url: what of the emulator's answers goes wrong. For tests only.
+    #[arg(long, env = "WAYBILL_FAULTS", value_name = "SHARES", hide = true)]
+    pub(crate) faults: Option<String>,
     /// With --backend aws: what the names of the installation's resources begin with
     /// [default: waybill]
     #[arg(long, env = "WAYBILL_PREFIX", value_name = "PREFIX")]
@@ -102,6 +105,8 @@ pub(crate) struct Aws {
     /// Of every resource's name: two installations of an account have two.
     pub(crate) prefix: String,
     pub(crate) endpoint_url: Option<String>,
+    #[serde(skip)]
+    pub(crate) faults: Option<String>,
 }
 
 impl Default for Aws {
@@ -110,6 +115,7 @@ impl Default for Aws {
             region: None,
             prefix: "waybill".to_owned(),
             endpoint_url: None,
+            faults: None,
         }
     }
 }
@@ -307,6 +313,7 @@ impl Config {
         file.calls.check()?;
         let mut aws = file.aws;
         aws.endpoint_url = args.endpoint_url.or(aws.endpoint_url);
+        aws.faults = args.faults;
         aws.prefix = args.prefix.unwrap_or(aws.prefix);
         aws.check()?;
         let mut roots = args
@@ -357,7 +364,7 @@ impl Config {
 /// The first that names any; all where none does.
 fn chosen(told: [Vec<Service>; 2], backend: BackendKind) -> Result<BTreeSet<Service>> {
     let told = told.into_iter().find(|services| !services.is_empty());
-    let all = BTreeSet::from_iter(Service::ALL);
+    let all = Service::of(backend);
     let services = told.map_or_else(|| all.clone(), BTreeSet::from_iter);
     if backend == BackendKind::Embedded && services != all {
         bail!(
@@ -545,7 +552,8 @@ mod tests {
         assert_eq!(flag.services, BTreeSet::from([Service::Ingress]));
         let error = told(BackendKind::Embedded, &[]).unwrap_err().to_string();
         assert!(error.contains("--backend aws"), "{error}");
-        assert!(told(BackendKind::Embedded, &Service::ALL).is_ok());
+        let all = Vec::from_iter(Service::of(BackendKind::Embedded));
+        assert!(told(BackendKind::Embedded, &all).is_ok());
     }
 
     #[test]
@@ -554,7 +562,7 @@ mod tests {
         let path = directory.path().join("waybill.toml");
         std::fs::write(&path, "services = [\"audit\"]\n").unwrap();
         let error = read(&path).unwrap_err().to_string();
-        for known in Service::ALL {
+        for known in Service::of(BackendKind::Aws) {
             assert!(error.contains(&known.to_string()), "{error}");
         }
     }

@@ -14,7 +14,7 @@ use waybill_ingress::{
     desk::{Desk, DeskLimits},
 };
 
-use crate::{address, compose::TOPOLOGY, config::Config, doctor, stores::Stores, toolbox::Toolbox};
+use crate::{address, config::Config, doctor, stores::Stores, toolbox::Toolbox};
 
 /// Which `Host`s are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Door {
             keys: stores.keys(),
             trail: Trail::new(stores.ledger.clone(), chain_key.clone()),
             bus: stores.bus.clone(),
-            subscriptions: TOPOLOGY.into(),
+            subscriptions: backend::topology(config.backend).into(),
             checks: doctor::checks(checks, &stores.bus, &toolbox.supervisor),
             readiness: readiness.clone(),
             rate: config.http.rate(),

@@ -10,6 +10,7 @@ use std::{process::ExitCode, sync::Arc};
 use anyhow::Result;
 use clap::{CommandFactory as _, Parser};
 use waybill_audit_sink::AuditSink;
+use waybill_backend_aws::EventRelay;
 
 use self::consumer::Consumer;
 use crate::{
@@ -43,6 +44,11 @@ pub fn tool_executor() -> ExitCode {
 /// Writes the audit trail.
 pub fn audit_sink() -> ExitCode {
     consumer::<Arc<AuditSink>>(Service::AuditSink)
+}
+
+/// Puts events onto the installation's bus.
+pub fn event_relay() -> ExitCode {
+    consumer::<Arc<EventRelay>>(Service::EventRelay)
 }
 
 fn consumer<C: Consumer>(service: Service) -> ExitCode {

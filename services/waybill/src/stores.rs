@@ -7,7 +7,7 @@ use axum::Router;
 use futures::future::BoxFuture;
 use waybill_audit_sink::ChainKey;
 #[cfg(feature = "aws")]
-use waybill_backend_aws::SqsQueue;
+use waybill_backend_aws::{EventRelay, SqsQueue};
 use waybill_calls::Calls;
 use waybill_identity::Keys;
 use waybill_ingress::{Check, Meter, Readiness};
@@ -35,6 +35,8 @@ pub(crate) struct Stores {
     /// The backend's own. The tool executor's processes run them.
     pub(crate) reconcilers: Vec<Reconciler>,
     pub(crate) flush: Flush,
+    #[cfg(feature = "aws")]
+    pub(crate) relay: Option<Arc<EventRelay>>,
 }
 
 impl Stores {
@@ -75,6 +77,8 @@ impl Stores {
             checks: backend.checks,
             reconcilers: backend.reconcilers,
             flush: backend.flush,
+            #[cfg(feature = "aws")]
+            relay: backend.relay,
         }
     }
 

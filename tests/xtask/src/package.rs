@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{command::cargo, place};
 
-const SERVICES: [&str; 3] = ["ingress", "tool-executor", "audit-sink"];
+const SERVICES: [&str; 4] = ["ingress", "tool-executor", "audit-sink", "event-relay"];
 /// Of the runtime `provided.al2023`: 2.34.
 const GLIBC_MINOR: u32 = 34;
 

@@ -3,17 +3,26 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
+use waybill_audit_sink::AuditSink;
 use waybill_backend_aws::{
-    Clients, DynamoLedger, KmsKeyRing, Names, OutboxSweep, S3Blobs, Settings, SqsQueue, provision,
+    Clients, DynamoLedger, EventRelay, Faults, KmsKeyRing, Names, OutboxSweep, S3Blobs, Settings,
+    SqsQueue, provision,
 };
-use waybill_messaging::{Clock, Subscription};
+use waybill_messaging::{BatchHandler as _, Clock, Handler as _, Subscription};
+use waybill_tool_executor::ToolExecutor;
 
 use super::Backend;
 use crate::{
-    compose::TOPOLOGY,
     config::{Aws, Config},
     reconciler::Reconciler,
 };
+
+/// Every subscription, and the one that only this backend has.
+pub(crate) const TOPOLOGY: &[Subscription] = &[
+    ToolExecutor::SUBSCRIPTION,
+    AuditSink::SUBSCRIPTION,
+    EventRelay::SUBSCRIPTION,
+];
 
 /// How often it is looked for events that a crash left unpublished.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
@@ -34,7 +43,7 @@ pub(crate) async fn open_pushed(
     clock: &Clock,
     topology: &[Subscription],
 ) -> Result<(Backend, SqsQueue)> {
-    let (clients, names) = connect(&config.aws).await;
+    let (clients, names) = connect(&config.aws).await?;
     let opening = async {
         tokio::try_join!(
             DynamoLedger::open(&clients, &names, clock.clone()),
@@ -44,7 +53,7 @@ pub(crate) async fn open_pushed(
     let (ledger, queue) = opening
         .await
         .context("the installation is not complete; `waybill infra apply` makes what is missing")?;
-    let flushed = ledger.clone();
+    let (flushed, requests) = (ledger.clone(), clients.requests().clone());
     let sweep = OutboxSweep::new(ledger.clone());
     let backend = Backend {
         ledger: Arc::new(ledger),
@@ -54,28 +63,34 @@ pub(crate) async fn open_pushed(
         checks: Vec::new(),
         reconcilers: vec![Reconciler::new(sweep, SWEEP_EVERY)],
         flush: Box::new(move || {
-            let ledger = flushed.clone();
-            Box::pin(async move { ledger.drain().await })
+            let (ledger, requests) = (flushed.clone(), requests.clone());
+            Box::pin(async move {
+                ledger.drain().await;
+                tracing::debug!(?requests, "requests to AWS");
+            })
         }),
+        relay: Some(Arc::new(EventRelay::new(&clients, &names))),
     };
     Ok((backend, queue))
 }
 
 /// Makes what an installation needs and has not yet.
 pub(crate) async fn apply(aws: &Aws) -> Result<()> {
-    let (clients, names) = connect(aws).await;
+    let (clients, names) = connect(aws).await?;
     provision::apply(&clients, &names, TOPOLOGY)
         .await
         .context("the installation cannot be made")
 }
 
-async fn connect(aws: &Aws) -> (Clients, Names) {
+async fn connect(aws: &Aws) -> Result<(Clients, Names)> {
+    let faults = aws.faults.as_deref().map(str::parse::<Faults>);
     let settings = Settings {
         endpoint_url: aws.endpoint_url.clone(),
         region: aws.region.clone(),
+        faults: faults.transpose().context("--faults")?,
     };
-    let clients = Clients::connect(&settings).await;
-    (clients, names(aws))
+    let clients = Clients::connect(&settings).await?;
+    Ok((clients, names(aws)))
 }
 
 pub(crate) fn names(aws: &Aws) -> Names {

@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use futures::future::BoxFuture;
 use waybill_audit_sink::AuditSink;
+use waybill_backend_aws::EventRelay;
 use waybill_messaging::{
     BatchHandler, Bus, Driver, Handler, Outcome, Pushed, Subscription, push, push_batch,
 };
@@ -69,6 +70,22 @@ impl Consumer for Arc<AuditSink> {
     async fn open(_: &Config, stores: &mut Stores) -> Result<Self> {
         let chain_key = stores.chain_key().await?;
         Ok(Self::new(AuditSink::new(stores.ledger.clone(), chain_key)))
+    }
+
+    fn start(&self, driver: &Driver) {
+        driver.start_batch(self.clone());
+    }
+
+    async fn push(&self, bus: &Bus, batch: Vec<Pushed>, left: Duration) -> Vec<Outcome> {
+        push_batch(&**self, bus, batch, left).await
+    }
+}
+
+impl Consumer for Arc<EventRelay> {
+    const SUBSCRIPTION: Subscription = <EventRelay as BatchHandler>::SUBSCRIPTION;
+
+    async fn open(_: &Config, stores: &mut Stores) -> Result<Self> {
+        stores.relay.take().context("this backend has no bus")
     }
 
     fn start(&self, driver: &Driver) {

@@ -9,7 +9,7 @@ use waybill_messaging::{Driver, Limits};
 
 use super::consumer::Consumer;
 use crate::{
-    compose::TOPOLOGY,
+    backend,
     config::Config,
     door::{Door, Hosts},
     running::Running,
@@ -43,7 +43,7 @@ pub(super) async fn consumer<C: Consumer>(config: &Config) -> Result<ExitCode> {
 
 pub(super) async fn door(config: &Config) -> Result<ExitCode> {
     let listening = Listening::on(config.listen).await?;
-    let mut stores = Stores::open(config, TOPOLOGY).await?;
+    let mut stores = Stores::open(config, backend::topology(config.backend)).await?;
     let (readiness, shutdown) = (Readiness::default(), CancellationToken::new());
     let door = Door::alone(config, &mut stores, &readiness, &shutdown, Hosts::Named).await?;
     let running = Running {

@@ -9,5 +9,7 @@ mod full_disk;
 mod gateway;
 #[cfg(feature = "aws")]
 mod lambda;
+#[cfg(feature = "aws")]
+mod requests;
 mod start;
 mod tampering;

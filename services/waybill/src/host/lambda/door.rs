@@ -22,7 +22,7 @@ use waybill_ingress::Readiness;
 
 use super::{for_work, left};
 use crate::{
-    compose::TOPOLOGY,
+    backend,
     config::Config,
     door::{Door, Hosts},
     stores::Stores,
@@ -32,7 +32,7 @@ use crate::{
 const LONGEST_WHOLE: Duration = Duration::from_secs(28);
 
 pub(in crate::host) async fn run(config: &Config) -> Result<ExitCode> {
-    let mut stores = Stores::open(config, TOPOLOGY).await?;
+    let mut stores = Stores::open(config, backend::topology(config.backend)).await?;
     let (readiness, shutdown) = (Readiness::default(), CancellationToken::new());
     let door = Door::alone(config, &mut stores, &readiness, &shutdown, Hosts::Routed).await?;
     let visit = Arc::new(Visit {
