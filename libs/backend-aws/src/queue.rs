@@ -15,13 +15,14 @@ use waybill_messaging::{
 };
 
 pub(crate) use self::lease::seconds;
-use self::{age::Oldest, lease::Leases};
+use self::{age::Oldest, lease::Leases, together::Requests};
 use crate::{Clients, Names, error::port_error};
 
 mod age;
 mod lease;
 mod letters;
 mod settle;
+mod together;
 
 /// One request gives no more; a limit of SQS.
 const MOST_PER_REQUEST: usize = 10;
@@ -54,6 +55,7 @@ struct Subscribed {
     subscription: Subscription,
     url: String,
     dead_url: String,
+    requests: Requests,
     leases: Leases,
     oldest: Oldest,
 }
@@ -65,9 +67,11 @@ impl SqsQueue {
         let mut queues = HashMap::with_capacity(topology.len());
         for subscription in topology {
             let name = subscription.name;
+            let url = known(&sqs, &names.queue(name)).await?;
             let subscribed = Subscribed {
                 subscription: *subscription,
-                url: known(&sqs, &names.queue(name)).await?,
+                requests: Requests::new(&sqs, &url),
+                url,
                 dead_url: known(&sqs, &names.dead_letter_queue(name)).await?,
                 leases: Leases::default(),
                 oldest: Oldest::default(),
@@ -253,7 +257,7 @@ impl Shared {
 
 /// Receives before SQS itself puts a delivery aside: one more than `dispatch` uses, and no more than
 /// SQS counts to.
-pub(crate) fn most_receives(subscription: &Subscription) -> u32 {
+pub fn most_receives(subscription: &Subscription) -> u32 {
     subscription.max_receives.saturating_add(1).min(1_000)
 }
 
