@@ -92,7 +92,8 @@ impl DynamoLedger {
     }
 
     /// Waits until the commits that were begun have ended, also those that nobody waits for any
-    /// more, and what was published has left the outbox. Each ends by its requests' timeouts.
+    /// more, and what was published has left the outbox. Each ends by its requests' timeouts. May be
+    /// asked again and again: a function does before each answer, because it is frozen after it.
     pub async fn drain(&self) {
         self.commits.close();
         self.commits.wait().await;

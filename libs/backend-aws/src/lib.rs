@@ -23,6 +23,6 @@ pub use health::{Aspect, Finding, Health};
 pub use keyring::{CacheBounds, CachedKeyRing, KmsKeyRing};
 pub use ledger::DynamoLedger;
 pub use names::Names;
-pub use queue::SqsQueue;
+pub use queue::{Arrived, SqsQueue};
 pub use sweep::OutboxSweep;
 pub use wire::{Faults, Operation, Requests};

@@ -39,6 +39,7 @@ impl Shared {
         let queue = self.queue(receipt.subscription)?;
         let lease = queue.leases.held(receipt)?;
         let settled = match settlement {
+            Settlement::Done if lease.adopted => Ok(()),
             Settlement::Done => queue.requests.delete(&lease.handle).await,
             Settlement::Retry { after } => {
                 let seconds = lease.at_most(after);
@@ -46,6 +47,10 @@ impl Shared {
             }
             Settlement::DeadLetter { reason } => {
                 self.bury(queue, &lease, &reason).await?;
+                if lease.adopted {
+                    queue.leases.forget(receipt);
+                    return Ok(());
+                }
                 queue.requests.delete(&lease.handle).await
             }
         };

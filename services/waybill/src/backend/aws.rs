@@ -3,31 +3,49 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
+use waybill_audit_sink::AuditSink;
 use waybill_backend_aws::{
-    Aspect, CacheBounds, CachedKeyRing, Clients, DynamoLedger, Faults, Finding, Health, KmsKeyRing,
-    Names, OutboxSweep, S3Blobs, Settings, SqsQueue,
+    Aspect, CacheBounds, CachedKeyRing, Clients, DynamoLedger, EventRelay, Faults, Finding, Health,
+    KmsKeyRing, Names, OutboxSweep, S3Blobs, Settings, SqsQueue,
     provision::{self, Found, Removed},
 };
 use waybill_ingress::{Check, Verdict};
-use waybill_messaging::{Clock, Subscription};
+use waybill_messaging::{BatchHandler as _, Clock, Handler as _, Subscription};
+use waybill_tool_executor::ToolExecutor;
 
 use super::Backend;
 use crate::{
-    compose::TOPOLOGY,
     config::{Aws, Config},
     doctor,
     reconciler::Reconciler,
 };
 
+/// Every subscription, and the one that only this backend has.
+pub(crate) const TOPOLOGY: &[Subscription] = &[
+    ToolExecutor::SUBSCRIPTION,
+    AuditSink::SUBSCRIPTION,
+    EventRelay::SUBSCRIPTION,
+];
+
 /// How often it is looked for events that a crash left unpublished.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// What needs no answer of another is asked at once: a function starts as fast as its slowest.
 pub(super) async fn open(
     config: &Config,
     clock: &Clock,
     topology: &[Subscription],
 ) -> Result<Backend> {
+    Ok(open_pushed(config, clock, topology).await?.0)
+}
+
+/// For a host that brings deliveries: with the queue that takes them.
+///
+/// What needs no answer of another is asked at once: a function starts as fast as its slowest.
+pub(crate) async fn open_pushed(
+    config: &Config,
+    clock: &Clock,
+    topology: &[Subscription],
+) -> Result<(Backend, SqsQueue)> {
     let (clients, names) = connect(&config.aws).await?;
     let opening = async {
         tokio::try_join!(
@@ -40,9 +58,9 @@ pub(super) async fn open(
         .context("the installation is not complete; `waybill infra apply` makes what is missing")?;
     let (flushed, requests) = (ledger.clone(), clients.requests().clone());
     let sweep = OutboxSweep::new(ledger.clone());
-    Ok(Backend {
+    let backend = Backend {
         ledger: Arc::new(ledger),
-        queue: Arc::new(queue),
+        queue: Arc::new(queue.clone()),
         keyring: Arc::new(CachedKeyRing::new(
             KmsKeyRing::new(&clients, &names),
             CacheBounds::default(),
@@ -57,7 +75,9 @@ pub(super) async fn open(
                 tracing::debug!(?requests, "requests to AWS");
             })
         }),
-    })
+        relay: Some(Arc::new(EventRelay::new(&clients, &names))),
+    };
+    Ok((backend, queue))
 }
 
 fn checks(health: &Health) -> Vec<Check> {
@@ -106,5 +126,9 @@ async fn connect(aws: &Aws) -> Result<(Clients, Names)> {
         faults: faults.transpose().context("--faults")?,
     };
     let clients = Clients::connect(&settings).await?;
-    Ok((clients, Names::new(aws.prefix.clone())))
+    Ok((clients, names(aws)))
+}
+
+pub(crate) fn names(aws: &Aws) -> Names {
+    Names::new(aws.prefix.clone())
 }

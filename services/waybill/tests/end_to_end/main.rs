@@ -12,6 +12,8 @@ mod gateway;
 #[cfg(feature = "aws")]
 mod installation;
 #[cfg(feature = "aws")]
+mod lambda;
+#[cfg(feature = "aws")]
 mod requests;
 mod start;
 mod tampering;
