@@ -9,7 +9,9 @@ use waybill_messaging::{Result, Subscription};
 
 use crate::{Clients, Names};
 
+pub use crate::queue::most_receives;
 pub use keys::{bucket, keys};
+pub use queues::{RETENTION, filter};
 
 /// Makes tables, topic, queues, the master key and the bucket, where they are not there yet.
 pub async fn apply(clients: &Clients, names: &Names, topology: &[Subscription]) -> Result<()> {

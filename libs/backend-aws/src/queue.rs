@@ -253,7 +253,7 @@ impl Shared {
 
 /// Receives before SQS itself puts a delivery aside: one more than `dispatch` uses, and no more than
 /// SQS counts to.
-pub(crate) fn most_receives(subscription: &Subscription) -> u32 {
+pub fn most_receives(subscription: &Subscription) -> u32 {
     subscription.max_receives.saturating_add(1).min(1_000)
 }
 

@@ -14,7 +14,7 @@ use crate::{
 
 /// The longest that SQS keeps a message, in seconds. What SQS itself puts aside is kept so long
 /// from its first sending, not from its death.
-const RETENTION: u32 = 14 * 24 * 60 * 60;
+pub const RETENTION: u32 = 14 * 24 * 60 * 60;
 /// Of a consumer that names no other wait, in seconds.
 const WAIT: u32 = 20;
 /// SNS takes this for no policy at all.
@@ -74,8 +74,9 @@ fn own_attributes(
     ]
 }
 
-/// By the message attribute `type`, which every published event carries. `None`: everything.
-fn filter(subscription: &Subscription) -> Option<Value> {
+/// A subscription's filter policy: by the message attribute `type`, which every published event
+/// carries. `None`: everything.
+pub fn filter(subscription: &Subscription) -> Option<Value> {
     match subscription.events {
         Events::All => None,
         Events::Only(kinds) => {
