@@ -108,3 +108,6 @@ fn tidy(text: &str) -> String {
     }
     tidy
 }
+
+#[cfg(test)]
+mod tests;
