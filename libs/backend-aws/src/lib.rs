@@ -2,6 +2,7 @@
 
 mod blobs;
 mod clients;
+mod coalesce;
 mod error;
 mod keyring;
 mod ledger;
@@ -9,6 +10,7 @@ mod names;
 pub mod provision;
 mod queue;
 mod sweep;
+mod wire;
 
 pub use blobs::S3Blobs;
 pub use clients::{Clients, Settings};
@@ -17,3 +19,4 @@ pub use ledger::DynamoLedger;
 pub use names::Names;
 pub use queue::SqsQueue;
 pub use sweep::OutboxSweep;
+pub use wire::{Faults, Operation, Requests};

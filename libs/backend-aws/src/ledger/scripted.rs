@@ -21,7 +21,7 @@ use waybill_events::EventType;
 use waybill_messaging::{Clock, Commit, Error, Expect, Key, Ledger, Write};
 
 use super::{DynamoLedger, commit::ATTEMPTS};
-use crate::{Clients, Names};
+use crate::{Clients, Names, Requests, Settings};
 
 /// Answers in order; what was asked, in order.
 #[derive(Clone, Debug, Default)]
@@ -60,13 +60,7 @@ impl Script {
             .retry_config(retries)
             .load()
             .await;
-        let clients = Clients {
-            dynamodb: aws_sdk_dynamodb::Client::new(&config),
-            sqs: aws_sdk_sqs::Client::new(&config),
-            sns: aws_sdk_sns::Client::new(&config),
-            kms: aws_sdk_kms::Client::new(&config),
-            s3: aws_sdk_s3::Client::new(&config),
-        };
+        let clients = Clients::over(&config, &Settings::default(), Requests::default());
         let ledger = DynamoLedger::open(&clients, &Names::new("t"), Clock::system()).await;
         script.requests.lock().unwrap().clear();
         script.say(answers);

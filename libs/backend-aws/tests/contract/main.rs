@@ -7,6 +7,7 @@
 )]
 
 mod emulator;
+mod faults;
 mod outbox;
 mod topology;
 
@@ -19,7 +20,7 @@ use waybill_testkit::contract::{BlobsFixture, Expiry, Fixture, KeyRingFixture, T
 use crate::emulator::Account;
 
 async fn ports() -> Fixture {
-    let Account { clients, names } = Account::fresh().await;
+    let Account { clients, names, .. } = Account::fresh().await;
     provision::apply(&clients, &names, TOPOLOGY).await.unwrap();
     let queue = SqsQueue::open(&clients, &names, TOPOLOGY).await.unwrap();
     let ledger = DynamoLedger::open(&clients, &names, Clock::system())
@@ -46,7 +47,7 @@ async fn strict_key_ring() -> KeyRingFixture {
 
 async fn key_rings(account: impl AsyncFn() -> Account) -> KeyRingFixture {
     let ring = async || {
-        let Account { clients, names } = account().await;
+        let Account { clients, names, .. } = account().await;
         provision::keys(&clients, &names).await.unwrap();
         Arc::new(KmsKeyRing::new(&clients, &names))
     };
@@ -58,7 +59,7 @@ async fn key_rings(account: impl AsyncFn() -> Account) -> KeyRingFixture {
 }
 
 async fn blobs() -> BlobsFixture {
-    let Account { clients, names } = Account::fresh().await;
+    let Account { clients, names, .. } = Account::fresh().await;
     provision::bucket(&clients, &names).await.unwrap();
     BlobsFixture {
         blobs: Arc::new(S3Blobs::new(&clients, &names, Clock::system())),

@@ -44,7 +44,7 @@ impl Installation {
     }
 
     async fn make_topic(&self) -> SqsQueue {
-        let Account { clients, names } = &self.account;
+        let Account { clients, names, .. } = &self.account;
         provision::apply(clients, names, TOPOLOGY).await.unwrap();
         SqsQueue::open(clients, names, TOPOLOGY).await.unwrap()
     }

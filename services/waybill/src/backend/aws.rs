@@ -4,58 +4,71 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use waybill_backend_aws::{
-    Clients, DynamoLedger, KmsKeyRing, Names, OutboxSweep, S3Blobs, Settings, SqsQueue, provision,
+    Clients, DynamoLedger, Faults, KmsKeyRing, Names, OutboxSweep, S3Blobs, Settings, SqsQueue,
+    provision,
 };
-use waybill_messaging::{Clock, Driver};
+use waybill_messaging::{Clock, Subscription};
 
-use super::{Backend, Chore};
+use super::Backend;
 use crate::{
     compose::TOPOLOGY,
     config::{Aws, Config},
-    files,
+    reconciler::Reconciler,
 };
 
 /// How often it is looked for events that a crash left unpublished.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
-pub(super) async fn open(config: &Config, clock: &Clock) -> Result<Backend> {
-    // The first key's file is here also where the records are far away.
-    files::make_directory(&config.data_dir)?;
-    let (clients, names) = connect(&config.aws).await;
-    let missing = "the installation is not complete; `waybill infra apply` makes what is missing";
-    let ledger = DynamoLedger::open(&clients, &names, clock.clone())
+/// What needs no answer of another is asked at once: a function starts as fast as its slowest.
+pub(super) async fn open(
+    config: &Config,
+    clock: &Clock,
+    topology: &[Subscription],
+) -> Result<Backend> {
+    let (clients, names) = connect(&config.aws).await?;
+    let opening = async {
+        tokio::try_join!(
+            DynamoLedger::open(&clients, &names, clock.clone()),
+            SqsQueue::open(&clients, &names, topology),
+        )
+    };
+    let (ledger, queue) = opening
         .await
-        .context(missing)?;
-    let queue = SqsQueue::open(&clients, &names, TOPOLOGY)
-        .await
-        .context(missing)?;
-    let drained = ledger.clone();
-    let sweep = Arc::new(OutboxSweep::new(ledger.clone()));
-    let chore: Chore = Box::new(move |driver: &Driver| driver.schedule(sweep, SWEEP_EVERY));
+        .context("the installation is not complete; `waybill infra apply` makes what is missing")?;
+    let (flushed, requests) = (ledger.clone(), clients.requests().clone());
+    let sweep = OutboxSweep::new(ledger.clone());
     Ok(Backend {
         ledger: Arc::new(ledger),
         queue: Arc::new(queue),
         keyring: Arc::new(KmsKeyRing::new(&clients, &names)),
         blobs: Arc::new(S3Blobs::new(&clients, &names, clock.clone())),
         checks: Vec::new(),
-        chores: vec![chore],
-        closing: Box::pin(async move { drained.drain().await }),
+        reconcilers: vec![Reconciler::new(sweep, SWEEP_EVERY)],
+        flush: Box::new(move || {
+            let (ledger, requests) = (flushed.clone(), requests.clone());
+            Box::pin(async move {
+                ledger.drain().await;
+                tracing::debug!(?requests, "requests to AWS");
+            })
+        }),
     })
 }
 
 /// Makes what an installation needs and has not yet.
 pub(crate) async fn apply(aws: &Aws) -> Result<()> {
-    let (clients, names) = connect(aws).await;
+    let (clients, names) = connect(aws).await?;
     provision::apply(&clients, &names, TOPOLOGY)
         .await
         .context("the installation cannot be made")
 }
 
-async fn connect(aws: &Aws) -> (Clients, Names) {
+async fn connect(aws: &Aws) -> Result<(Clients, Names)> {
+    let faults = aws.faults.as_deref().map(str::parse::<Faults>);
     let settings = Settings {
         endpoint_url: aws.endpoint_url.clone(),
         region: aws.region.clone(),
+        faults: faults.transpose().context("--faults")?,
     };
-    let clients = Clients::connect(&settings).await;
-    (clients, Names::new(aws.prefix.clone()))
+    let clients = Clients::connect(&settings).await?;
+    Ok((clients, Names::new(aws.prefix.clone())))
 }

@@ -5,7 +5,11 @@
 mod aws;
 mod bad_input;
 mod crash;
+#[cfg(feature = "aws")]
+mod fleet;
 mod full_disk;
 mod gateway;
+#[cfg(feature = "aws")]
+mod installation;
 mod start;
 mod tampering;

@@ -1,0 +1,79 @@
+//! What the services of a process share.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use axum::Router;
+use futures::future::BoxFuture;
+use waybill_audit_sink::ChainKey;
+use waybill_calls::Calls;
+use waybill_identity::Keys;
+use waybill_ingress::{Check, Meter, Readiness};
+use waybill_messaging::{Blobs, Bus, Clock, KeyRing, Ledger, Subscription};
+
+use crate::{
+    backend::{Backend, Flush},
+    config::Config,
+    reconciler::Reconciler,
+};
+
+pub(crate) struct Stores {
+    pub(crate) clock: Clock,
+    /// Counts calls.
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) keyring: Arc<dyn KeyRing>,
+    pub(crate) bus: Bus,
+    pub(crate) calls: Calls,
+    pub(crate) meter: Meter,
+    /// The backend's own, for `waybill doctor`.
+    pub(crate) checks: Vec<Check>,
+    /// The backend's own. The tool executor's processes run them.
+    pub(crate) reconcilers: Vec<Reconciler>,
+    pub(crate) flush: Flush,
+}
+
+impl Stores {
+    /// `topology`: whose queues are needed here.
+    pub(crate) async fn open(config: &Config, topology: &[Subscription]) -> Result<Self> {
+        let clock = Clock::system();
+        let backend = Backend::open(config, &clock, topology).await?;
+        let meter = Meter::default();
+        let ledger = meter.over(backend.ledger);
+        let bus = Bus {
+            ledger: ledger.clone(),
+            queue: backend.queue,
+            clock: clock.clone(),
+        };
+        Ok(Self {
+            calls: Calls::new(ledger.clone(), backend.blobs.clone(), clock.clone()),
+            clock,
+            ledger,
+            blobs: backend.blobs,
+            keyring: backend.keyring,
+            bus,
+            meter,
+            checks: backend.checks,
+            reconcilers: backend.reconcilers,
+            flush: backend.flush,
+        })
+    }
+
+    pub(crate) fn keys(&self) -> Keys {
+        Keys::new(self.ledger.clone(), self.clock.clone())
+    }
+
+    /// For load balancers and Prometheus: all that a process without the ingress serves.
+    pub(crate) fn probes(&self, topology: &[Subscription], readiness: &Readiness) -> Router {
+        waybill_ingress::probes(&self.bus, topology, readiness, &self.meter)
+    }
+
+    pub(crate) async fn chain_key(&self) -> Result<ChainKey> {
+        Ok(ChainKey::open(&*self.ledger, &*self.keyring).await?)
+    }
+
+    /// What the backend does in the background and nobody waits for.
+    pub(crate) fn flushed(&self) -> BoxFuture<'static, ()> {
+        (self.flush)()
+    }
+}
