@@ -42,6 +42,7 @@ pub struct Clients {
     pub kms: aws_sdk_kms::Client,
     pub s3: aws_sdk_s3::Client,
     pub eventbridge: aws_sdk_eventbridge::Client,
+    pub sts: aws_sdk_sts::Client,
     requests: Requests,
 }
 
@@ -85,6 +86,7 @@ impl Clients {
             kms: aws_sdk_kms::Client::new(config),
             s3: aws_sdk_s3::Client::from_conf(s3),
             eventbridge: aws_sdk_eventbridge::Client::new(config),
+            sts: aws_sdk_sts::Client::new(config),
         }
     }
 }

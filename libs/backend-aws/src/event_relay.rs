@@ -173,3 +173,99 @@ fn chunks<'a, 'e>(
         Some(some)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use serde_json::{Value, json};
+    use tokio_util::sync::CancellationToken;
+    use waybill_events::EventType;
+
+    use super::*;
+    use crate::script::Script;
+
+    fn event() -> Event {
+        waybill_testkit::event(EventType::CircuitOpened).build()
+    }
+
+    fn cx() -> Context {
+        Context {
+            now: DateTime::UNIX_EPOCH,
+            receives: 1,
+            shutdown: CancellationToken::new(),
+        }
+    }
+
+    /// Takes the entries that have an id here, and refuses the others.
+    fn answer(entries: &[Option<&str>]) -> (u16, String) {
+        let entry = |id: &Option<&str>| match id {
+            Some(id) => json!({ "EventId": id }),
+            None => json!({ "ErrorCode": "ThrottlingException", "ErrorMessage": "slower" }),
+        };
+        let failed = entries.iter().filter(|id| id.is_none()).count();
+        let entries: Vec<Value> = entries.iter().map(entry).collect();
+        let body = json!({ "FailedEntryCount": failed, "Entries": entries });
+        (200, body.to_string())
+    }
+
+    /// Which of the events were asked for, in each request.
+    fn asked(script: &Script) -> Vec<Vec<String>> {
+        let id = |entry: &Value| {
+            let detail: Value = serde_json::from_str(entry["Detail"].as_str().unwrap()).unwrap();
+            detail["id"].as_str().unwrap().to_owned()
+        };
+        let ids = |body: &Value| body["Entries"].as_array().unwrap().iter().map(id).collect();
+        script.asked_json().iter().map(ids).collect()
+    }
+
+    #[tokio::test]
+    async fn only_what_the_bus_refused_is_put_again() {
+        let half = answer(&[Some("1"), None, Some("3")]);
+        let (clients, script) = Script::clients(vec![half]).await;
+        let relay = EventRelay::new(&clients, &Names::new("t"));
+        let events = [event(), event(), event()];
+        let all: Vec<&Event> = events.iter().collect();
+        let failed = relay.handle(&all, &cx()).await;
+        assert!(matches!(failed, Err(Failure::Reject { .. })), "taken apart");
+        assert_eq!(asked(&script)[0].len(), 3);
+
+        script.say(vec![answer(&[None])]);
+        for (event, done) in all.iter().zip([true, false, true]) {
+            let alone = relay.handle(&[event], &cx()).await;
+            match alone {
+                Ok(_) => assert!(done),
+                Err(Failure::Retry { .. }) => assert!(!done),
+                Err(failure) => panic!("{failure:?}"),
+            }
+        }
+        script.say(vec![answer(&[Some("2")])]);
+        relay.handle(&[all[1]], &cx()).await.unwrap();
+        assert_eq!(asked(&script), [[all[1].id.as_str()], [all[1].id.as_str()]]);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_counts_a_failure_and_names_none_is_none() {
+        let body = json!({ "FailedEntryCount": 1, "Entries": [{ "EventId": "1" }] });
+        let (clients, script) = Script::clients(vec![(200, body.to_string())]).await;
+        let relay = EventRelay::new(&clients, &Names::new("t"));
+        let failed = relay.handle(&[&event()], &cx()).await;
+        assert!(matches!(failed, Err(Failure::Retry { .. })));
+        script.asked();
+    }
+
+    #[test]
+    fn requests_keep_to_the_quotas() {
+        let sizes = |bodies: &[usize]| {
+            let event = event();
+            let bodies: Vec<_> = bodies
+                .iter()
+                .map(|size| (&event, "x".repeat(*size)))
+                .collect();
+            chunks(&bodies).map(<[_]>::len).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(&[]), [0; 0]);
+        assert_eq!(sizes(&[10; 25]), [10, 10, 5]);
+        assert_eq!(sizes(&[100_000; 5]), [2, 2, 1]);
+        assert_eq!(sizes(&[255 * 1024, 10]), [2]);
+    }
+}

@@ -54,6 +54,11 @@ impl Names {
         format!("alias/{}", self.0)
     }
 
+    /// What the names of its alarms begin with.
+    pub fn alarms(&self) -> String {
+        self.under("")
+    }
+
     fn under(&self, name: &str) -> String {
         format!("{}-{name}", self.0)
     }

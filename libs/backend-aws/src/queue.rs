@@ -20,7 +20,7 @@ use waybill_messaging::{
 
 pub use self::adopt::Arrived;
 pub(crate) use self::lease::seconds;
-use self::{age::Oldest, lease::Leases};
+use self::{age::Oldest, lease::Leases, together::Requests};
 use crate::{Clients, Names, error::port_error};
 
 mod adopt;
@@ -28,6 +28,7 @@ mod age;
 mod lease;
 mod letters;
 mod settle;
+mod together;
 
 /// One request gives no more; a limit of SQS.
 const MOST_PER_REQUEST: usize = 10;
@@ -60,6 +61,7 @@ struct Subscribed {
     subscription: Subscription,
     url: String,
     dead_url: String,
+    requests: Requests,
     leases: Leases,
     oldest: Oldest,
 }
@@ -76,6 +78,7 @@ impl SqsQueue {
                 let (url, dead_url) = try_join!(known(sqs, &queue), known(sqs, &dead))?;
                 let subscribed = Subscribed {
                     subscription: *subscription,
+                    requests: Requests::new(sqs, &url),
                     url,
                     dead_url,
                     leases: Leases::default(),
@@ -264,7 +267,7 @@ impl Shared {
 
 /// Receives before SQS itself puts a delivery aside: one more than `dispatch` uses, and no more than
 /// SQS counts to.
-pub(crate) fn most_receives(subscription: &Subscription) -> u32 {
+pub fn most_receives(subscription: &Subscription) -> u32 {
     subscription.max_receives.saturating_add(1).min(1_000)
 }
 

@@ -66,9 +66,10 @@ impl Local {
             }
             _ => Toolbox::own(config)?,
         });
-        let key = match runs(Service::Ingress) {
-            true => Some(first_key(&config.data_dir, &stores.keys()).await?),
-            false => None,
+        let key = if runs(Service::Ingress) {
+            Some(first_key(&config.data_dir, &stores.keys()).await?)
+        } else {
+            None
         };
         let chain_key = stores.chain_key().await?;
         let (readiness, shutdown) = (Readiness::default(), CancellationToken::new());

@@ -58,9 +58,6 @@ pub(crate) struct UpArgs {
     /// With --backend aws: an emulator's URL in place of AWS
     #[arg(long, env = "WAYBILL_ENDPOINT_URL", value_name = "URL")]
     pub(crate) endpoint_url: Option<String>,
-    /// With --endpoint-url: what of the emulator's answers goes wrong. For tests only.
-    #[arg(long, env = "WAYBILL_FAULTS", value_name = "SHARES", hide = true)]
-    pub(crate) faults: Option<String>,
     /// With --backend aws: what the names of the installation's resources begin with
     /// [default: waybill]
     #[arg(long, env = "WAYBILL_PREFIX", value_name = "PREFIX")]
@@ -73,6 +70,9 @@ pub(crate) struct UpArgs {
         value_delimiter = ','
     )]
     pub(crate) services: Vec<Service>,
+    /// With --endpoint-url: what of the emulator's answers goes wrong. For tests only.
+    #[arg(long, env = "WAYBILL_FAULTS", value_name = "SHARES", hide = true)]
+    pub(crate) faults: Option<String>,
     /// Serve the conformance suite's fixture tools, to anybody on this machine. For tests only.
     #[arg(long, env = "WAYBILL_CONFORMANCE", hide = true)]
     pub(crate) conformance: bool,
@@ -313,8 +313,8 @@ impl Config {
         file.calls.check()?;
         let mut aws = file.aws;
         aws.endpoint_url = args.endpoint_url.or(aws.endpoint_url);
-        aws.faults = args.faults;
         aws.prefix = args.prefix.unwrap_or(aws.prefix);
+        aws.faults = args.faults;
         aws.check()?;
         let mut roots = args
             .roots

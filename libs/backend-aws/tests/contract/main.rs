@@ -8,6 +8,7 @@
 
 mod emulator;
 mod faults;
+mod installation;
 mod outbox;
 mod topology;
 

@@ -5,15 +5,18 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, Result};
 use waybill_audit_sink::AuditSink;
 use waybill_backend_aws::{
-    Clients, DynamoLedger, EventRelay, Faults, KmsKeyRing, Names, OutboxSweep, S3Blobs, Settings,
-    SqsQueue, provision,
+    Aspect, CacheBounds, CachedKeyRing, Clients, DynamoLedger, EventRelay, Faults, Finding, Health,
+    KmsKeyRing, Names, OutboxSweep, S3Blobs, Settings, SqsQueue,
+    provision::{self, Found, Removed},
 };
+use waybill_ingress::{Check, Verdict};
 use waybill_messaging::{BatchHandler as _, Clock, Handler as _, Subscription};
 use waybill_tool_executor::ToolExecutor;
 
 use super::Backend;
 use crate::{
     config::{Aws, Config},
+    doctor,
     reconciler::Reconciler,
 };
 
@@ -58,9 +61,12 @@ pub(crate) async fn open_pushed(
     let backend = Backend {
         ledger: Arc::new(ledger),
         queue: Arc::new(queue.clone()),
-        keyring: Arc::new(KmsKeyRing::new(&clients, &names)),
+        keyring: Arc::new(CachedKeyRing::new(
+            KmsKeyRing::new(&clients, &names),
+            CacheBounds::default(),
+        )),
         blobs: Arc::new(S3Blobs::new(&clients, &names, clock.clone())),
-        checks: Vec::new(),
+        checks: checks(&Health::new(&clients, &names, TOPOLOGY, clock.clone())),
         reconcilers: vec![Reconciler::new(sweep, SWEEP_EVERY)],
         flush: Box::new(move || {
             let (ledger, requests) = (flushed.clone(), requests.clone());
@@ -74,12 +80,42 @@ pub(crate) async fn open_pushed(
     Ok((backend, queue))
 }
 
-/// Makes what an installation needs and has not yet.
-pub(crate) async fn apply(aws: &Aws) -> Result<()> {
+fn checks(health: &Health) -> Vec<Check> {
+    let checks = Aspect::ALL.map(|aspect| {
+        let health = health.clone();
+        doctor::check(aspect.name(), move || {
+            let health = health.clone();
+            Box::pin(async move {
+                match health.look(aspect).await {
+                    Finding::Good(text) => Verdict::Ok(text),
+                    Finding::Doubtful(text) => Verdict::Warning(text),
+                    Finding::Bad(text) => Verdict::Failed(text),
+                }
+            })
+        })
+    });
+    checks.into()
+}
+
+/// What an installation has, against what it needs. Changes nothing.
+pub(crate) async fn plan(aws: &Aws) -> Result<Vec<Found>> {
     let (clients, names) = connect(aws).await?;
-    provision::apply(&clients, &names, TOPOLOGY)
-        .await
-        .context("the installation cannot be made")
+    let found = provision::plan(&clients, &names, TOPOLOGY).await;
+    found.context("the installation cannot be looked at")
+}
+
+/// Makes what an installation needs and has not yet; what it had.
+pub(crate) async fn apply(aws: &Aws) -> Result<Vec<Found>> {
+    let (clients, names) = connect(aws).await?;
+    let found = provision::apply(&clients, &names, TOPOLOGY).await;
+    found.context("the installation cannot be made")
+}
+
+/// Removes all of it, and what is in it.
+pub(crate) async fn destroy(aws: &Aws) -> Result<Vec<(String, Removed)>> {
+    let (clients, names) = connect(aws).await?;
+    let removed = provision::destroy(&clients, &names, TOPOLOGY).await;
+    removed.context("the installation cannot be removed")
 }
 
 async fn connect(aws: &Aws) -> Result<(Clients, Names)> {

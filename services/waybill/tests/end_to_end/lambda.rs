@@ -11,7 +11,7 @@ use self::{
     runtime::{Answer, Function},
     source::Source,
 };
-use crate::aws::Installation;
+use crate::installation::Installation;
 
 const INGRESS: &str = env!("CARGO_BIN_EXE_waybill-ingress");
 const EXECUTOR: &str = env!("CARGO_BIN_EXE_waybill-tool-executor");

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::{
-    aws::Installation,
     gateway::{BINARY, Gateway, free_address},
+    installation::Installation,
 };
 
 const CALLS: u32 = 200;

@@ -26,7 +26,7 @@ use tokio::{
 };
 use waybill_messaging::Clock;
 
-use crate::aws::Installation;
+use crate::installation::Installation;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

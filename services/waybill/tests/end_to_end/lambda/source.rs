@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use waybill_backend_aws::Clients;
 
 use super::runtime::Function;
-use crate::aws::Installation;
+use crate::installation::Installation;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const MOST: i32 = 10;
