@@ -222,14 +222,13 @@ fn differing(found: Found) -> Option<String> {
         State::AsDescribed => None,
         State::Missing => Some(format!("{resource} is missing")),
         State::Differs(differences) => {
-            let mut text = format!("{resource} differs:");
-            for difference in differences {
+            let told = differences.iter().map(|difference| {
                 let (there, described) = (&difference.there, &difference.described);
                 let setting = difference.setting;
-                // Writing to a string does not fail.
-                drop(write!(text, " {setting} is {there:?}, not {described:?}"));
-            }
-            Some(text)
+                format!("{setting} is {there:?}, not {described:?}")
+            });
+            let told: Vec<_> = told.collect();
+            Some(format!("{resource} differs: {}", told.join(", ")))
         }
     }
 }
