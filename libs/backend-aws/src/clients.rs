@@ -35,11 +35,14 @@ pub struct Settings {
 /// One client per service, over one pool of connections. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Clients {
+    pub cloudwatch: aws_sdk_cloudwatch::Client,
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub sqs: aws_sdk_sqs::Client,
     pub sns: aws_sdk_sns::Client,
     pub kms: aws_sdk_kms::Client,
     pub s3: aws_sdk_s3::Client,
+    pub eventbridge: aws_sdk_eventbridge::Client,
+    pub sts: aws_sdk_sts::Client,
     requests: Requests,
 }
 
@@ -75,12 +78,15 @@ impl Clients {
             .force_path_style(settings.endpoint_url.is_some())
             .build();
         Self {
+            cloudwatch: aws_sdk_cloudwatch::Client::new(config),
             requests,
             dynamodb: aws_sdk_dynamodb::Client::new(config),
             sqs: aws_sdk_sqs::Client::new(config),
             sns: aws_sdk_sns::Client::new(config),
             kms: aws_sdk_kms::Client::new(config),
             s3: aws_sdk_s3::Client::from_conf(s3),
+            eventbridge: aws_sdk_eventbridge::Client::new(config),
+            sts: aws_sdk_sts::Client::new(config),
         }
     }
 }

@@ -8,10 +8,13 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use futures::future::BoxFuture;
+#[cfg(feature = "aws")]
+use waybill_backend_aws::EventRelay;
 use waybill_ingress::Check;
 use waybill_messaging::{Blobs, Clock, KeyRing, Ledger, Queue, Subscription};
 
 use crate::{
+    compose::TOPOLOGY,
     config::{BackendKind, Config},
     reconciler::Reconciler,
 };
@@ -27,11 +30,23 @@ pub(crate) struct Backend {
     /// What must be done at times as long as the services run.
     pub(crate) reconcilers: Vec<Reconciler>,
     pub(crate) flush: Flush,
+    /// The backend's own service, where it has one.
+    #[cfg(feature = "aws")]
+    pub(crate) relay: Option<Arc<EventRelay>>,
 }
 
 /// Waits for what the backend does in the background. Again and again, before a process ends or is
 /// frozen.
 pub(crate) type Flush = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// Every subscription of an installation over `backend`.
+pub(crate) fn topology(backend: BackendKind) -> &'static [Subscription] {
+    match backend {
+        #[cfg(feature = "aws")]
+        BackendKind::Aws => aws::TOPOLOGY,
+        _ => TOPOLOGY,
+    }
+}
 
 impl Backend {
     /// `topology`: whose queues are needed here.

@@ -12,9 +12,10 @@ use waybill_messaging::{BatchHandler, Driver, Handler, Limits, Subscription};
 use waybill_tool_executor::ToolExecutor;
 
 use crate::{
+    backend,
     config::Config,
-    consumer::{Consumer as _, Executor, Sink},
-    door::Door,
+    door::{Door, Hosts},
+    executor::Executor,
     files,
     running::Running,
     services::Service,
@@ -22,7 +23,7 @@ use crate::{
     toolbox::Toolbox,
 };
 
-/// Every subscription.
+/// The subscriptions that every installation has.
 pub(crate) const TOPOLOGY: &[Subscription] = &[ToolExecutor::SUBSCRIPTION, AuditSink::SUBSCRIPTION];
 
 /// The services of this process, over one backend.
@@ -57,7 +58,8 @@ impl Local {
             Role::Look => BTreeSet::from([Service::Ingress, Service::AuditSink]),
         };
         let runs = |service| services.contains(&service);
-        let mut stores = Stores::open(config, TOPOLOGY).await?;
+        let topology = backend::topology(config.backend);
+        let mut stores = Stores::open(config, topology).await?;
         let toolbox = Arc::new(match role {
             Role::Serve if runs(Service::Ingress) || runs(Service::ToolExecutor) => {
                 Toolbox::open(config)?
@@ -72,7 +74,7 @@ impl Local {
         let chain_key = stores.chain_key().await?;
         let (readiness, shutdown) = (Readiness::default(), CancellationToken::new());
         let mut running = Running {
-            router: stores.probes(TOPOLOGY, &readiness),
+            router: stores.probes(topology, &readiness),
             readiness: readiness.clone(),
             shutdown: shutdown.clone(),
             driver: Driver::new(stores.bus.clone(), Limits::default()),
@@ -87,19 +89,21 @@ impl Local {
                 &chain_key,
                 &readiness,
                 &shutdown,
+                Hosts::Named,
             )?;
             running.before.push(door.closing());
             running.router = door.router;
         }
         if runs(Service::AuditSink) {
-            Sink::new(&stores, chain_key).start(&running.driver);
+            let sink = AuditSink::new(stores.ledger.clone(), chain_key);
+            running.driver.start_batch(Arc::new(sink));
+        }
+        #[cfg(feature = "aws")]
+        if let Some(relay) = stores.relay.take().filter(|_| runs(Service::EventRelay)) {
+            running.driver.start_batch(relay);
         }
         if runs(Service::ToolExecutor) {
-            let executor = Executor::new(&mut stores, toolbox);
-            executor.start(&running.driver);
-            for reconciler in executor.reconcilers() {
-                reconciler.schedule(&running.driver);
-            }
+            Executor::new(&mut stores, toolbox).start(&running.driver);
         }
         running.after.push(stores.flushed());
         Ok(Self { running, key })

@@ -7,9 +7,9 @@ mod backend;
 mod commands;
 mod compose;
 mod config;
-mod consumer;
 mod doctor;
 mod door;
+mod executor;
 mod files;
 #[cfg(feature = "aws")]
 pub mod host;

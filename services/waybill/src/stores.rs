@@ -6,11 +6,15 @@ use anyhow::Result;
 use axum::Router;
 use futures::future::BoxFuture;
 use waybill_audit_sink::ChainKey;
+#[cfg(feature = "aws")]
+use waybill_backend_aws::{EventRelay, SqsQueue};
 use waybill_calls::Calls;
 use waybill_identity::Keys;
 use waybill_ingress::{Check, Meter, Readiness};
 use waybill_messaging::{Blobs, Bus, Clock, KeyRing, Ledger, Subscription};
 
+#[cfg(feature = "aws")]
+use crate::backend::aws;
 use crate::{
     backend::{Backend, Flush},
     config::Config,
@@ -31,6 +35,8 @@ pub(crate) struct Stores {
     /// The backend's own. The tool executor's processes run them.
     pub(crate) reconcilers: Vec<Reconciler>,
     pub(crate) flush: Flush,
+    #[cfg(feature = "aws")]
+    pub(crate) relay: Option<Arc<EventRelay>>,
 }
 
 impl Stores {
@@ -38,6 +44,21 @@ impl Stores {
     pub(crate) async fn open(config: &Config, topology: &[Subscription]) -> Result<Self> {
         let clock = Clock::system();
         let backend = Backend::open(config, &clock, topology).await?;
+        Ok(Self::over(backend, clock))
+    }
+
+    /// For a host that brings deliveries: with the queue that takes them.
+    #[cfg(feature = "aws")]
+    pub(crate) async fn open_pushed(
+        config: &Config,
+        topology: &[Subscription],
+    ) -> Result<(Self, SqsQueue)> {
+        let clock = Clock::system();
+        let (backend, queue) = aws::open_pushed(config, &clock, topology).await?;
+        Ok((Self::over(backend, clock), queue))
+    }
+
+    fn over(backend: Backend, clock: Clock) -> Self {
         let meter = Meter::default();
         let ledger = meter.over(backend.ledger);
         let bus = Bus {
@@ -45,7 +66,7 @@ impl Stores {
             queue: backend.queue,
             clock: clock.clone(),
         };
-        Ok(Self {
+        Self {
             calls: Calls::new(ledger.clone(), backend.blobs.clone(), clock.clone()),
             clock,
             ledger,
@@ -56,7 +77,9 @@ impl Stores {
             checks: backend.checks,
             reconcilers: backend.reconcilers,
             flush: backend.flush,
-        })
+            #[cfg(feature = "aws")]
+            relay: backend.relay,
+        }
     }
 
     pub(crate) fn keys(&self) -> Keys {

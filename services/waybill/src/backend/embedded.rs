@@ -35,6 +35,8 @@ pub(super) fn open(config: &Config, clock: &Clock, topology: &[Subscription]) ->
         checks,
         reconcilers: Vec::new(),
         flush: Box::new(|| Box::pin(std::future::ready(()))),
+        #[cfg(feature = "aws")]
+        relay: None,
     })
 }
 
