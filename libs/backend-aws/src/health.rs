@@ -1,9 +1,6 @@
 //! Whether an installation can be worked with from here: what `waybill doctor` asks.
 
-use std::{
-    fmt::Write as _,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_cloudwatch::types::StateValue;
 use aws_smithy_runtime_api::{

@@ -105,7 +105,11 @@ impl Costs {
             storage: self.storage(region),
             sns: counts.service("SNS") * price(Price::SnsPublish),
             sqs: (counts.service("SQS") + renewals) * price(Price::SqsRequest),
-            lambda: if on_lambda { self.lambda(shape, region) } else { 0.0 },
+            lambda: if on_lambda {
+                self.lambda(shape, region)
+            } else {
+                0.0
+            },
             api: if host == Host::HttpApi {
                 requests * price(Price::HttpApiRequest)
             } else {
@@ -125,7 +129,11 @@ impl Costs {
     pub(crate) fn write_units(&self, shape: &Shape) -> f64 {
         let items = &self.items;
         let trail = self.trail_units(self.audit_commits(shape));
-        let claim = if shape.tool_s > QUIET { items.claim() } else { 0 };
+        let claim = if shape.tool_s > QUIET {
+            items.claim()
+        } else {
+            0
+        };
         let marks = (1.0 + EVENTS) * f64::from(items.mark());
         let record = items.submit_record() + items.end_record() + items.index() + claim;
         f64::from(record + items.outbox().iter().sum::<u32>()) + marks + trail
@@ -229,9 +237,12 @@ impl Costs {
     }
 
     fn tasks(&self, region: Region) -> f64 {
-        let (price, tasks) = (|price| self.prices.of(price, region), &self.given.containers);
-        let task = tasks.vcpu * price(Price::ContainerVcpu)
-            + tasks.memory_gb * price(Price::ContainerGb);
+        let (price, tasks) = (
+            |price| self.prices.of(price, region),
+            &self.given.containers,
+        );
+        let task =
+            tasks.vcpu * price(Price::ContainerVcpu) + tasks.memory_gb * price(Price::ContainerGb);
         let doors = price(Price::LoadBalancer) + tasks.addresses * price(Price::Address);
         HOURS * (tasks.tasks * task + doors)
     }
@@ -266,7 +277,10 @@ mod tests {
     const REGION: Region = Region::UsEast1;
 
     fn close(what: f64, by_hand: f64) {
-        assert!((what - by_hand).abs() < by_hand * 1e-6, "{what} is not {by_hand}");
+        assert!(
+            (what - by_hand).abs() < by_hand * 1e-6,
+            "{what} is not {by_hand}"
+        );
     }
 
     #[test]
@@ -301,7 +315,10 @@ mod tests {
         };
         let more = |host| {
             let million = |shape| costs.million(shape, host, REGION);
-            (million(&longer).lambda - million(long).lambda, million(&longer).reads - million(long).reads)
+            (
+                million(&longer).lambda - million(long).lambda,
+                million(&longer).reads - million(long).reads,
+            )
         };
         close(more(Host::FunctionUrl).0, 100.0 * 0.5 * 13.3334);
         close(more(Host::Containers).1, 200.0 * 0.125);

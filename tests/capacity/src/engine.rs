@@ -10,13 +10,13 @@ mod theory;
 
 use std::collections::BinaryHeap;
 
-pub(crate) use batcher::BatcherId;
 use batcher::Batcher;
+pub(crate) use batcher::BatcherId;
 pub(crate) use job::Step;
 use job::{Due, Job};
 pub(crate) use random::{Random, Spread};
-pub(crate) use resource::{PoolId, QuotaId};
 use resource::{Pool, Quota};
+pub(crate) use resource::{PoolId, QuotaId};
 
 /// Since the start of the simulated world.
 pub(crate) type Seconds = f64;

@@ -159,7 +159,8 @@ fn ended(size: &CallSize, mut call: Call, cause: &Event) -> (Call, Event) {
     let now = call.created_at + TimeDelta::milliseconds(150);
     let result = Outcome::Result(Payload::Inline(text("text", size.result_bytes)));
     call.claim(now).expect("the call is open");
-    call.finish(1, result, now).expect("the attempt is the newest");
+    call.finish(1, result, now)
+        .expect("the attempt is the newest");
     let draft = call.ended((500, false)).expect("the call has ended");
     let event = draft.stamp(&Stamp::caused_by(cause, "tool-executor", now), 0);
     (call, event)
@@ -247,7 +248,13 @@ mod tests {
         assert!((1_000..2_048).contains(&items.accepted), "{items:?}");
         let grown = items.completed - items.accepted;
         assert!((300..600).contains(&grown), "{items:?}");
-        assert!(items.events.iter().all(|event| (600..1_024).contains(event)), "{items:?}");
+        assert!(
+            items
+                .events
+                .iter()
+                .all(|event| (600..1_024).contains(event)),
+            "{items:?}"
+        );
         assert_eq!((items.mark(), items.head()), (2, 2));
 
         let large = CallSize {

@@ -169,13 +169,48 @@ fn units(costs: &Costs) -> String {
     let trail = costs.trail_units(EVENTS / f64::from(super::audit_batch()));
     let once = "one put";
     let lines = [
-        ("record, submitted", items.accepted, items.submit_record().into(), once),
-        ("record, ended", items.completed, items.end_record().into(), once),
-        ("index of open calls", items.accepted, items.index().into(), "put and delete, outside the transaction"),
-        ("outbox, requested", items.events[0], requested.into(), "put, and deleted alone"),
-        ("outbox, completed", items.events[1], completed.into(), "the same"),
-        ("inbox marks", items.mark, 3.0 * f64::from(items.mark()), "executor, and two in the audit sink"),
-        ("audit trail", items.entry, trail, "two entries of a full batch, its head"),
+        (
+            "record, submitted",
+            items.accepted,
+            items.submit_record().into(),
+            once,
+        ),
+        (
+            "record, ended",
+            items.completed,
+            items.end_record().into(),
+            once,
+        ),
+        (
+            "index of open calls",
+            items.accepted,
+            items.index().into(),
+            "put and delete, outside the transaction",
+        ),
+        (
+            "outbox, requested",
+            items.events[0],
+            requested.into(),
+            "put, and deleted alone",
+        ),
+        (
+            "outbox, completed",
+            items.events[1],
+            completed.into(),
+            "the same",
+        ),
+        (
+            "inbox marks",
+            items.mark,
+            3.0 * f64::from(items.mark()),
+            "executor, and two in the audit sink",
+        ),
+        (
+            "audit trail",
+            items.entry,
+            trail,
+            "two entries of a full batch, its head",
+        ),
     ];
     let mut table = head(&["item", "bytes", "write units of a call", ""]);
     for (name, bytes, units, what) in lines {

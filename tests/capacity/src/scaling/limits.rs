@@ -130,7 +130,10 @@ impl Given {
     pub(super) fn waited(&self) -> f64 {
         let latency = &self.assumptions.latency;
         let outcome = latency.get.mean() + latency.tool.mean() + latency.transact.mean();
-        latency.get.mean() + latency.transact.mean() + self.announced() + latency.hop.mean()
+        latency.get.mean()
+            + latency.transact.mean()
+            + self.announced()
+            + latency.hop.mean()
             + outcome
             + LOOK_LAG
     }

@@ -110,7 +110,12 @@ fn in_short(study: &Study) -> String {
 }
 
 fn by_arithmetic(study: &Study) -> String {
-    let mut table = head(&["", "there is, a second", "a call asks for", "enough for calls a second"]);
+    let mut table = head(&[
+        "",
+        "there is, a second",
+        "a call asks for",
+        "enough for calls a second",
+    ]);
     for limit in limits(&study.setup, &study.given) {
         table += &row([
             limit.resource.to_string(),
@@ -277,7 +282,13 @@ fn records_demand(study: &Study) -> f64 {
 }
 
 fn method(study: &Study) -> String {
-    let mut table = head(&["quota", "us-east-1", "eu-central-1", "can be raised", "found"]);
+    let mut table = head(&[
+        "quota",
+        "us-east-1",
+        "eu-central-1",
+        "can be raised",
+        "found",
+    ]);
     for quota in study.quotas.rows.values() {
         let figures = Region::ALL.map(|region| quota.of(region));
         let seen = figures.each_ref().map(|figure| {
@@ -344,7 +355,10 @@ mod tests {
         let last = &study.remedies.last().unwrap().setup;
         let run = world::run(last, &study.given, 500.0, 5);
         for limit in limits(last, &study.given) {
-            let used = run.used.iter().find(|(resource, _)| *resource == limit.resource);
+            let used = run
+                .used
+                .iter()
+                .find(|(resource, _)| *resource == limit.resource);
             let Some((_, used)) = used else { continue };
             let by_law = run.offered / limit.ceiling();
             // The fullest of many partitions is above their average; batches are not full.

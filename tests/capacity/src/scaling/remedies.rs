@@ -31,7 +31,10 @@ pub(super) fn remedies(mut setup: Setup, given: &Given, target: f64) -> Vec<Reme
     let mut remedies = Vec::new();
     loop {
         let limits = limits(&setup, given);
-        let Some(least) = limits.first().filter(|least| least.ceiling() * FULL < target) else {
+        let Some(least) = limits
+            .first()
+            .filter(|least| least.ceiling() * FULL < target)
+        else {
             return remedies;
         };
         let (what, kind) = put_away(least, &mut setup, target);
@@ -49,7 +52,10 @@ fn put_away(limit: &Limit, setup: &mut Setup, target: f64) -> (String, Kind) {
     let more = target / FULL / limit.ceiling();
     let quota = |value: &mut f64, what: &str| {
         *value = (*value * more / 1e3).ceil() * 1e3;
-        (format!("raise it to {} {what}", crate::text::number(*value)), Kind::Quota)
+        (
+            format!("raise it to {} {what}", crate::text::number(*value)),
+            Kind::Quota,
+        )
     };
     match limit.resource {
         Resource::AuditWorker if setup.audit_deletes == 1 => {
@@ -75,12 +81,18 @@ fn put_away(limit: &Limit, setup: &mut Setup, target: f64) -> (String, Kind) {
         }
         Resource::IndexPartition => {
             setup.index_shards = times(setup.index_shards, more);
-            let what = format!("`OPEN_SHARDS` = {}, by a hash of the id", setup.index_shards);
+            let what = format!(
+                "`OPEN_SHARDS` = {}, by a hash of the id",
+                setup.index_shards
+            );
             (what, Kind::Code)
         }
         Resource::OutboxPartition => {
             setup.outbox_shards = times(setup.outbox_shards, more);
-            (format!("`SHARDS` of the outbox = {}", setup.outbox_shards), Kind::Code)
+            (
+                format!("`SHARDS` of the outbox = {}", setup.outbox_shards),
+                Kind::Code,
+            )
         }
         Resource::KeyPartition => {
             setup.key_reads /= 10.0;
@@ -92,8 +104,14 @@ fn put_away(limit: &Limit, setup: &mut Setup, target: f64) -> (String, Kind) {
         Resource::OutboxTable => quota(&mut setup.outbox_writes, "write units a second"),
         Resource::Topic => quota(&mut setup.publishes, "messages a second"),
         Resource::Concurrency => quota(&mut setup.concurrency, "concurrent invocations"),
-        Resource::Pollers => quota(&mut setup.pollers, "by provisioned pollers, or use containers"),
-        Resource::Api => quota(&mut setup.api_requests, "requests a second, or use a Function URL"),
+        Resource::Pollers => quota(
+            &mut setup.pollers,
+            "by provisioned pollers, or use containers",
+        ),
+        Resource::Api => quota(
+            &mut setup.api_requests,
+            "requests a second, or use a Function URL",
+        ),
         Resource::InFlight => quota(&mut setup.in_flight, "messages"),
     }
 }
