@@ -5,8 +5,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use futures::future::BoxFuture;
-use tokio::sync::oneshot;
+use futures::future::{BoxFuture, join_all};
+use tokio::{sync::oneshot, task::yield_now};
 use tokio_util::task::TaskTracker;
 use waybill_messaging::{Error, Result};
 
@@ -43,6 +43,8 @@ struct Shared<Q, A> {
 struct State<Q, A> {
     waiting: VecDeque<Asked<Q, A>>,
     under_way: usize,
+    /// Somebody is about to send what waits.
+    awake: bool,
 }
 
 type Asked<Q, A> = (Q, oneshot::Sender<A>);
@@ -73,6 +75,7 @@ impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
             state: Mutex::new(State {
                 waiting: VecDeque::new(),
                 under_way: 0,
+                awake: false,
             }),
             tasks: TaskTracker::new(),
         }))
@@ -80,11 +83,38 @@ impl<Q: Send + 'static, A: Send + 'static> Coalescer<Q, A> {
 
     /// [`Error::Unavailable`]: nobody knows what became of it.
     pub(crate) async fn ask(&self, question: Q) -> Result<A> {
-        let (answer, answered) = oneshot::channel();
-        self.0.lock().waiting.push_back((question, answer));
-        self.pump();
+        let mut answers = self.ask_all([question]).await;
+        answers.pop().expect("an answer for each question")
+    }
+
+    /// The answers in the order of the questions.
+    pub(crate) async fn ask_all(&self, questions: impl IntoIterator<Item = Q>) -> Vec<Result<A>> {
+        let mut answers = Vec::new();
+        {
+            let mut state = self.0.lock();
+            for question in questions {
+                let (answer, answered) = oneshot::channel();
+                state.waiting.push_back((question, answer));
+                answers.push(answered);
+            }
+        }
+        self.wake();
         let gone = |gone| Error::unavailable("a batch of requests was interrupted", gone);
-        answered.await.map_err(gone)
+        let answers = join_all(answers).await.into_iter();
+        answers.map(|answer| answer.map_err(gone)).collect()
+    }
+
+    /// After whoever else has something to ask at this moment has asked.
+    fn wake(&self) {
+        if std::mem::replace(&mut self.0.lock().awake, true) {
+            return;
+        }
+        let this = self.clone();
+        self.0.tasks.spawn(async move {
+            yield_now().await;
+            this.0.lock().awake = false;
+            this.pump();
+        });
     }
 
     fn pump(&self) {
@@ -204,18 +234,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_comes_meanwhile_travels_together() {
-        let answers = together(&counting(), &[1; 26]).await;
-        let mut expected = vec![1];
-        expected.extend([10; 20]);
-        expected.extend([5; 5]);
-        assert_eq!(answers, expected);
+    async fn what_comes_at_once_or_meanwhile_travels_together() {
+        let coalescer = counting();
+        let later = async {
+            sleep(Duration::from_millis(5)).await;
+            together(&coalescer, &[1; 4]).await
+        };
+        let (first, later) = futures::future::join(together(&coalescer, &[1; 26]), later).await;
+        assert_eq!((first, later), (vec![10; 26], vec![10; 4]));
+        let fewer = together(&coalescer, &[1; 13]).await;
+        assert_eq!(fewer, [vec![10; 10], vec![3; 3]].concat());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_batch_keeps_to_the_bytes_and_what_is_too_large_goes_alone() {
         let answers = together(&counting(), &[1, 600, 600, 5_000, 1, 1]).await;
-        assert_eq!(answers, [1, 1, 1, 1, 2, 2]);
+        assert_eq!(answers, [2, 2, 1, 1, 2, 2]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -231,7 +265,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_panic_ends_its_batch_and_no_other() {
         let coalescer: Coalescer<usize, usize> =
-            Coalescer::new(LIMITS, async |batch: Vec<usize>| {
+            Coalescer::new(LIMITS, |batch: Vec<usize>| async move {
                 assert!(!batch.contains(&0), "as told");
                 batch
             });

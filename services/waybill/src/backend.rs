@@ -8,10 +8,13 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use futures::future::BoxFuture;
+#[cfg(feature = "aws")]
+use waybill_backend_aws::EventRelay;
 use waybill_ingress::Check;
 use waybill_messaging::{Blobs, Clock, KeyRing, Ledger, Meter, Queue, Subscription};
 
 use crate::{
+    compose::TOPOLOGY,
     config::{BackendKind, Config},
     observe::Exporter,
     reconciler::Reconciler,
@@ -30,11 +33,23 @@ pub(crate) struct Backend {
     pub(crate) flush: Flush,
     /// Who tells others what is counted here. Prometheus asks by itself.
     pub(crate) exporter: Exporter,
+    /// The backend's own service, where it has one.
+    #[cfg(feature = "aws")]
+    pub(crate) relay: Option<Arc<EventRelay>>,
 }
 
 /// Waits for what the backend does in the background. Again and again, before a process ends or is
 /// frozen.
 pub(crate) type Flush = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// Every subscription of an installation over `backend`.
+pub(crate) fn topology(backend: BackendKind) -> &'static [Subscription] {
+    match backend {
+        #[cfg(feature = "aws")]
+        BackendKind::Aws => aws::TOPOLOGY,
+        _ => TOPOLOGY,
+    }
+}
 
 impl Backend {
     /// `topology`: whose queues are needed here.

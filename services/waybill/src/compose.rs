@@ -12,17 +12,19 @@ use waybill_messaging::{BatchHandler, Driver, Handler, Limits, Subscription};
 use waybill_tool_executor::ToolExecutor;
 
 use crate::{
+    backend,
     config::Config,
-    consumer::{Consumer as _, Executor, Sink},
-    door::Door,
+    door::{Door, Hosts},
+    executor::Executor,
     files,
     running::Running,
     services::Service,
+    sink::Sink,
     stores::Stores,
     toolbox::Toolbox,
 };
 
-/// Every subscription.
+/// The subscriptions that every installation has.
 pub(crate) const TOPOLOGY: &[Subscription] = &[ToolExecutor::SUBSCRIPTION, AuditSink::SUBSCRIPTION];
 
 /// The services of this process, over one backend.
@@ -57,7 +59,8 @@ impl Local {
             Role::Look => BTreeSet::from([Service::Ingress, Service::AuditSink]),
         };
         let runs = |service| services.contains(&service);
-        let mut stores = Stores::open(config, TOPOLOGY).await?;
+        let topology = backend::topology(config.backend);
+        let mut stores = Stores::open(config, topology).await?;
         let toolbox = Arc::new(match role {
             Role::Serve if runs(Service::Ingress) || runs(Service::ToolExecutor) => {
                 Toolbox::open(config)?
@@ -72,7 +75,7 @@ impl Local {
         let chain_key = stores.chain_key().await?;
         let (readiness, shutdown) = (Readiness::default(), CancellationToken::new());
         let mut running = Running {
-            router: stores.probes(TOPOLOGY, &readiness),
+            router: stores.probes(topology, &readiness),
             readiness: readiness.clone(),
             shutdown: shutdown.clone(),
             driver: Driver::new(stores.bus.clone(), Limits::default()),
@@ -87,25 +90,24 @@ impl Local {
                 &chain_key,
                 &readiness,
                 &shutdown,
+                Hosts::Named,
             )?;
             running.before.push(door.closing());
             running.router = door.router;
         }
         if runs(Service::AuditSink) {
             let sink = Sink::new(&stores, chain_key);
-            sink.start(&running.driver);
-            if role == Role::Serve {
-                for reconciler in sink.reconcilers() {
-                    reconciler.schedule(&running.driver);
-                }
+            match role {
+                Role::Serve => sink.start(&running.driver),
+                Role::Look => running.driver.start_batch(sink.handler),
             }
         }
+        #[cfg(feature = "aws")]
+        if let Some(relay) = stores.relay.take().filter(|_| runs(Service::EventRelay)) {
+            running.driver.start_batch(relay);
+        }
         if runs(Service::ToolExecutor) {
-            let executor = Executor::new(&mut stores, toolbox);
-            executor.start(&running.driver);
-            for reconciler in executor.reconcilers() {
-                reconciler.schedule(&running.driver);
-            }
+            Executor::new(&mut stores, toolbox).start(&running.driver);
         }
         if role == Role::Serve {
             stores.exporter.schedule(&running.driver);

@@ -364,7 +364,7 @@ impl Config {
 /// The first that names any; all where none does.
 fn chosen(told: [Vec<Service>; 2], backend: BackendKind) -> Result<BTreeSet<Service>> {
     let told = told.into_iter().find(|services| !services.is_empty());
-    let all = BTreeSet::from_iter(Service::ALL);
+    let all = Service::of(backend);
     let services = told.map_or_else(|| all.clone(), BTreeSet::from_iter);
     if backend == BackendKind::Embedded && services != all {
         bail!(
@@ -531,6 +531,40 @@ mod tests {
             format!("{files:?} {log} {log_format:?} {http:?} {calls:?}")
         };
         assert_eq!(told(Some(path)), told(None));
+    }
+
+    #[test]
+    fn services_apart_need_a_backend_that_processes_share() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("waybill.toml");
+        std::fs::write(&path, "services = [\"audit-sink\"]\n").unwrap();
+        let told = |backend, services: &[Service]| {
+            Config::load(UpArgs {
+                config: Some(path.clone()),
+                backend: Some(backend),
+                services: services.to_vec(),
+                ..UpArgs::default()
+            })
+        };
+        let aws = told(BackendKind::Aws, &[]).unwrap();
+        assert_eq!(aws.services, BTreeSet::from([Service::AuditSink]));
+        let flag = told(BackendKind::Aws, &[Service::Ingress]).unwrap();
+        assert_eq!(flag.services, BTreeSet::from([Service::Ingress]));
+        let error = told(BackendKind::Embedded, &[]).unwrap_err().to_string();
+        assert!(error.contains("--backend aws"), "{error}");
+        let all = Vec::from_iter(Service::of(BackendKind::Embedded));
+        assert!(told(BackendKind::Embedded, &all).is_ok());
+    }
+
+    #[test]
+    fn an_unknown_service_is_an_error_that_names_the_known() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("waybill.toml");
+        std::fs::write(&path, "services = [\"audit\"]\n").unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        for known in Service::of(BackendKind::Aws) {
+            assert!(error.contains(&known.to_string()), "{error}");
+        }
     }
 
     #[test]

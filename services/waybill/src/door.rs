@@ -14,7 +14,17 @@ use waybill_ingress::{
     desk::{Desk, DeskLimits},
 };
 
-use crate::{address, compose::TOPOLOGY, config::Config, doctor, stores::Stores, toolbox::Toolbox};
+use crate::{address, backend, config::Config, doctor, stores::Stores, toolbox::Toolbox};
+
+/// Which `Host`s are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hosts {
+    /// Those of the configuration: a page in a browser may reach this machine by any name.
+    Named,
+    /// Any: whoever brings the requests routes by it, and brings only those that are for us.
+    #[cfg(feature = "aws")]
+    Routed,
+}
 
 pub(crate) struct Door {
     pub(crate) router: Router,
@@ -31,7 +41,9 @@ impl Door {
         chain_key: &ChainKey,
         readiness: &Readiness,
         shutdown: &CancellationToken,
+        hosts: Hosts,
     ) -> Result<Self> {
+        let settings = mcp_settings(config, hosts, chain_key.derive("request-state"));
         let desk = desk(config, stores, &toolbox);
         let checks = std::mem::take(&mut stores.checks);
         let gateway = Gateway {
@@ -39,13 +51,13 @@ impl Door {
                 desk: desk.clone(),
                 content: toolbox.content.clone(),
                 changes: toolbox.changes.clone(),
-                settings: Arc::new(mcp_settings(config, chain_key.derive("request-state"))),
+                settings: Arc::new(settings),
                 shutdown: shutdown.clone(),
             },
             keys: stores.keys(),
             trail: Trail::new(stores.ledger.clone(), chain_key.clone()),
             bus: stores.bus.clone(),
-            subscriptions: TOPOLOGY.into(),
+            subscriptions: backend::topology(config.backend).into(),
             checks: doctor::checks(checks, &stores.bus, &toolbox.supervisor),
             readiness: readiness.clone(),
             rate: config.http.rate(),
@@ -66,10 +78,14 @@ impl Door {
         stores: &mut Stores,
         readiness: &Readiness,
         shutdown: &CancellationToken,
+        hosts: Hosts,
     ) -> Result<Self> {
         let chain_key = stores.chain_key().await?;
-        let toolbox = Arc::new(Toolbox::open(config)?);
-        Self::open(config, stores, toolbox, &chain_key, readiness, shutdown)
+        let toolbox = Arc::new(Toolbox::open_settled(config).await?);
+        let chain_key = &chain_key;
+        Self::open(
+            config, stores, toolbox, chain_key, readiness, shutdown, hosts,
+        )
     }
 
     /// Waits for the calls that are being accepted.
@@ -93,7 +109,7 @@ fn desk(config: &Config, stores: &Stores, toolbox: &Toolbox) -> Desk {
     )
 }
 
-fn mcp_settings(config: &Config, state_key: Vec<u8>) -> McpSettings {
+fn mcp_settings(config: &Config, hosts: Hosts, state_key: Vec<u8>) -> McpSettings {
     let mut settings = McpSettings::new(state_key);
     settings
         .hosts
@@ -106,6 +122,9 @@ fn mcp_settings(config: &Config, state_key: Vec<u8>) -> McpSettings {
     }
     let public = config.public_url.as_deref();
     settings.hosts.extend(public.and_then(address::host_of));
+    if hosts != Hosts::Named {
+        settings.hosts.clear();
+    }
     settings.public_url.clone_from(&config.public_url);
     settings.body_bytes = config.http.max_body_bytes;
     settings.wait = Duration::from_secs(config.calls.inline_wait_s).min(settings.max_wait);

@@ -1,18 +1,23 @@
 //! One service in a process of its own, over AWS: a Lambda function where Lambda starts it,
 //! otherwise a process that receives for as long as it is let.
 
+mod consumer;
+mod lambda;
 mod worker;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Result;
 use clap::{CommandFactory as _, Parser};
+use waybill_backend_aws::EventRelay;
 
+use self::consumer::Consumer;
 use crate::{
     config::{self, Config, UpArgs},
-    consumer::{Consumer, Executor, Sink},
+    executor::Executor,
     serve,
     services::Service,
+    sink::Sink,
 };
 
 /// A service of Waybill in a process of its own
@@ -25,10 +30,10 @@ struct Cli {
 
 /// Takes calls: HTTP.
 pub fn ingress() -> ExitCode {
-    ended(
-        configured(Service::Ingress)
-            .and_then(|config| serve::runtime()?.block_on(async { worker::door(&config).await })),
-    )
+    run(Service::Ingress, async |config, place| match place {
+        Place::Lambda => lambda::door::run(config).await,
+        Place::Process => worker::door(config).await,
+    })
 }
 
 /// Runs calls, and looks after those that nobody ends.
@@ -41,10 +46,41 @@ pub fn audit_sink() -> ExitCode {
     consumer::<Sink>(Service::AuditSink)
 }
 
+/// Puts events onto the installation's bus.
+pub fn event_relay() -> ExitCode {
+    consumer::<Arc<EventRelay>>(Service::EventRelay)
+}
+
 fn consumer<C: Consumer>(service: Service) -> ExitCode {
-    ended(configured(service).and_then(|config| {
-        serve::runtime()?.block_on(async { worker::consumer::<C>(&config).await })
-    }))
+    run(service, async |config, place| match place {
+        Place::Lambda => lambda::consumer::run::<C>(config).await,
+        Place::Process => worker::consumer::<C>(config).await,
+    })
+}
+
+/// Where it runs. Asked here, and nowhere else.
+#[derive(Clone, Copy)]
+enum Place {
+    Lambda,
+    Process,
+}
+
+impl Place {
+    fn here() -> Self {
+        match config::variable("AWS_LAMBDA_RUNTIME_API") {
+            Some(_) => Self::Lambda,
+            None => Self::Process,
+        }
+    }
+}
+
+/// Everything that ends a service is for its operator.
+fn run(service: Service, host: impl AsyncFnOnce(&Config, Place) -> Result<ExitCode>) -> ExitCode {
+    let ended = configured(service).and_then(|config| {
+        let place = Place::here();
+        serve::runtime()?.block_on(host(&config, place))
+    });
+    ended.unwrap_or_else(|error| crate::commands::report(&error))
 }
 
 fn configured(service: Service) -> Result<Config> {
@@ -53,9 +89,4 @@ fn configured(service: Service) -> Result<Config> {
     let config = Config::for_service(Cli::parse().args, service)?;
     serve::logs(&config)?;
     Ok(config)
-}
-
-/// Everything that ends a service is an operator's business: told once, in the log's place.
-fn ended(result: Result<ExitCode>) -> ExitCode {
-    result.unwrap_or_else(|error| crate::commands::report(&error))
 }

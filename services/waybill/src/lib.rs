@@ -7,9 +7,9 @@ mod backend;
 mod commands;
 mod compose;
 mod config;
-mod consumer;
 mod doctor;
 mod door;
+mod executor;
 mod files;
 #[cfg(feature = "aws")]
 pub mod host;
@@ -19,6 +19,7 @@ mod running;
 mod serve;
 mod services;
 mod shutdown;
+mod sink;
 mod stores;
 mod toolbox;
 

@@ -1,8 +1,10 @@
 //! The services by name: what one process can be told to run.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use serde::Deserialize;
+
+use crate::config::BackendKind;
 
 /// A service. On AWS each can have processes of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, clap::ValueEnum)]
@@ -11,10 +13,20 @@ pub(crate) enum Service {
     Ingress,
     ToolExecutor,
     AuditSink,
+    /// Over AWS only: events onto the installation's bus.
+    EventRelay,
 }
 
 impl Service {
-    pub(crate) const ALL: [Self; 3] = [Self::Ingress, Self::ToolExecutor, Self::AuditSink];
+    /// Those that an installation over `backend` consists of.
+    pub(crate) fn of(backend: BackendKind) -> BTreeSet<Self> {
+        let everywhere = [Self::Ingress, Self::ToolExecutor, Self::AuditSink];
+        let own = match backend {
+            BackendKind::Embedded => None,
+            BackendKind::Aws => Some(Self::EventRelay),
+        };
+        everywhere.into_iter().chain(own).collect()
+    }
 }
 
 impl fmt::Display for Service {
@@ -23,6 +35,7 @@ impl fmt::Display for Service {
             Self::Ingress => "ingress",
             Self::ToolExecutor => "tool-executor",
             Self::AuditSink => "audit-sink",
+            Self::EventRelay => "event-relay",
         })
     }
 }

@@ -6,11 +6,15 @@ use anyhow::Result;
 use axum::Router;
 use futures::future::BoxFuture;
 use waybill_audit_sink::ChainKey;
+#[cfg(feature = "aws")]
+use waybill_backend_aws::{EventRelay, SqsQueue};
 use waybill_calls::Calls;
 use waybill_identity::Keys;
 use waybill_ingress::{Check, Readiness};
 use waybill_messaging::{Blobs, Bus, Clock, KeyRing, Ledger, Meter, Subscription, metered};
 
+#[cfg(feature = "aws")]
+use crate::backend::aws;
 use crate::{
     backend::{Backend, Flush},
     config::Config,
@@ -32,6 +36,8 @@ pub(crate) struct Stores {
     pub(crate) reconcilers: Vec<Reconciler>,
     pub(crate) flush: Flush,
     pub(crate) exporter: Exporter,
+    #[cfg(feature = "aws")]
+    pub(crate) relay: Option<Arc<EventRelay>>,
 }
 
 impl Stores {
@@ -40,6 +46,29 @@ impl Stores {
         let clock = Clock::system();
         let meter = Meter::default();
         let backend = Backend::open(config, &clock, topology, &meter).await?;
+        Ok(Self::over(backend, clock, meter))
+    }
+
+    /// For a host that brings deliveries: with the queue that takes them.
+    #[cfg(feature = "aws")]
+    pub(crate) async fn open_pushed(
+        config: &Config,
+        topology: &[Subscription],
+    ) -> Result<(Self, SqsQueue)> {
+        let clock = Clock::system();
+        let meter = Meter::default();
+        let (backend, queue) = aws::open_pushed(config, &clock, topology, &meter).await?;
+        Ok((Self::over(backend, clock, meter), queue))
+    }
+
+    /// For a host that is frozen between its invocations: the numbers go to its log.
+    #[cfg(feature = "aws")]
+    pub(crate) fn log_numbers(&mut self, config: &Config) {
+        let installation = &config.aws.prefix;
+        self.exporter = Exporter::logged(&self.bus.meter, installation, &self.clock);
+    }
+
+    fn over(backend: Backend, clock: Clock, meter: Meter) -> Self {
         let ledger = metered(backend.ledger, &meter);
         let bus = Bus {
             ledger: ledger.clone(),
@@ -47,7 +76,7 @@ impl Stores {
             clock: clock.clone(),
             meter,
         };
-        Ok(Self {
+        Self {
             calls: Calls::new(ledger.clone(), backend.blobs.clone(), clock.clone()),
             clock,
             ledger,
@@ -58,7 +87,9 @@ impl Stores {
             reconcilers: backend.reconcilers,
             flush: backend.flush,
             exporter: backend.exporter,
-        })
+            #[cfg(feature = "aws")]
+            relay: backend.relay,
+        }
     }
 
     pub(crate) fn keys(&self) -> Keys {

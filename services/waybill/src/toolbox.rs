@@ -1,5 +1,7 @@
 //! The tools that a process knows: ours, and those of upstream servers.
 
+#[cfg(feature = "aws")]
+use std::time::Duration;
 use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context as _, Result};
@@ -16,6 +18,10 @@ use crate::{config::Config, files};
 /// What a spawned upstream server inherits.
 const INHERITED: &[&str] = &["PATH", "HOME", "LANG", "TMPDIR"];
 
+/// Lambda gives a function 10 s to start.
+#[cfg(feature = "aws")]
+const SETTLING: Duration = Duration::from_secs(3);
+
 /// The door shows what is in it, and the tool executor runs it: both read the same configuration.
 pub(crate) struct Toolbox {
     pub(crate) registry: Registry,
@@ -28,6 +34,20 @@ impl Toolbox {
     /// With the upstream servers of the configuration.
     pub(crate) fn open(config: &Config) -> Result<Self> {
         Self::with(config, upstreams(config)?)
+    }
+
+    /// The same, and gives the upstream servers a moment: a function may be called as soon as it is
+    /// open, and is frozen after it has answered.
+    #[cfg(feature = "aws")]
+    pub(crate) async fn open_settled(config: &Config) -> Result<Self> {
+        let toolbox = Self::open(config)?;
+        if tokio::time::timeout(SETTLING, toolbox.supervisor.settled())
+            .await
+            .is_err()
+        {
+            tracing::warn!("not every upstream server answers yet");
+        }
+        Ok(toolbox)
     }
 
     /// Without any upstream server.

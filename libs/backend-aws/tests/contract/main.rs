@@ -8,13 +8,16 @@
 
 mod emulator;
 mod faults;
+mod installation;
 mod metrics;
 mod outbox;
 mod topology;
 
 use std::{sync::Arc, time::Duration};
 
-use waybill_backend_aws::{DynamoLedger, KmsKeyRing, S3Blobs, SqsQueue, provision};
+use waybill_backend_aws::{
+    CacheBounds, CachedKeyRing, DynamoLedger, KmsKeyRing, S3Blobs, SqsQueue, provision,
+};
 use waybill_messaging::Clock;
 use waybill_testkit::contract::{BlobsFixture, Expiry, Fixture, KeyRingFixture, TOPOLOGY};
 
@@ -50,7 +53,10 @@ async fn key_rings(account: impl AsyncFn() -> Account) -> KeyRingFixture {
     let ring = async || {
         let Account { clients, names, .. } = account().await;
         provision::keys(&clients, &names).await.unwrap();
-        Arc::new(KmsKeyRing::new(&clients, &names))
+        Arc::new(CachedKeyRing::new(
+            KmsKeyRing::new(&clients, &names),
+            CacheBounds::default(),
+        ))
     };
     KeyRingFixture {
         ring: ring().await,

@@ -3,30 +3,52 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
+use waybill_audit_sink::AuditSink;
 use waybill_backend_aws::{
-    Clients, CloudWatchMetrics, DynamoLedger, Faults, KmsKeyRing, Names, OutboxSweep, S3Blobs, Settings, SqsQueue,
-    provision,
+    Aspect, CacheBounds, CachedKeyRing, Clients, CloudWatchMetrics, DynamoLedger, EventRelay, Faults, Finding, Health,
+    KmsKeyRing, Names, OutboxSweep, S3Blobs, Settings, SqsQueue,
+    provision::{self, Found, Removed},
 };
-use waybill_messaging::{Clock, Meter, Subscription};
+use waybill_ingress::{Check, Verdict};
+use waybill_messaging::{BatchHandler as _, Clock, Handler as _, Meter, Subscription};
+use waybill_tool_executor::ToolExecutor;
 
 use super::Backend;
 use crate::{
-    compose::TOPOLOGY,
     config::{Aws, Config},
+    doctor,
     observe::Exporter,
     reconciler::Reconciler,
 };
 
+/// Every subscription, and the one that only this backend has.
+pub(crate) const TOPOLOGY: &[Subscription] = &[
+    ToolExecutor::SUBSCRIPTION,
+    AuditSink::SUBSCRIPTION,
+    EventRelay::SUBSCRIPTION,
+];
+
 /// How often it is looked for events that a crash left unpublished.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// What needs no answer of another is asked at once: a function starts as fast as its slowest.
 pub(super) async fn open(
     config: &Config,
     clock: &Clock,
     topology: &[Subscription],
     meter: &Meter,
 ) -> Result<Backend> {
+    Ok(open_pushed(config, clock, topology, meter).await?.0)
+}
+
+/// For a host that brings deliveries: with the queue that takes them.
+///
+/// What needs no answer of another is asked at once: a function starts as fast as its slowest.
+pub(crate) async fn open_pushed(
+    config: &Config,
+    clock: &Clock,
+    topology: &[Subscription],
+    meter: &Meter,
+) -> Result<(Backend, SqsQueue)> {
     let (clients, names) = connect(&config.aws).await?;
     let opening = async {
         tokio::try_join!(
@@ -40,12 +62,15 @@ pub(super) async fn open(
     let (flushed, requests) = (ledger.clone(), clients.requests().clone());
     let sent = CloudWatchMetrics::new(&clients, &config.aws.prefix, meter.clone());
     let sweep = OutboxSweep::new(ledger.clone());
-    Ok(Backend {
+    let backend = Backend {
         ledger: Arc::new(ledger),
-        queue: Arc::new(queue),
-        keyring: Arc::new(KmsKeyRing::new(&clients, &names)),
+        queue: Arc::new(queue.clone()),
+        keyring: Arc::new(CachedKeyRing::new(
+            KmsKeyRing::new(&clients, &names),
+            CacheBounds::default(),
+        )),
         blobs: Arc::new(S3Blobs::new(&clients, &names, clock.clone())),
-        checks: Vec::new(),
+        checks: checks(&Health::new(&clients, &names, TOPOLOGY, clock.clone())),
         reconcilers: vec![Reconciler::new(sweep, SWEEP_EVERY)],
         exporter: Exporter::Sent(sent, clock.clone()),
         flush: Box::new(move || {
@@ -55,15 +80,47 @@ pub(super) async fn open(
                 tracing::debug!(?requests, "requests to AWS");
             })
         }),
-    })
+        relay: Some(Arc::new(EventRelay::new(&clients, &names))),
+    };
+    Ok((backend, queue))
 }
 
-/// Makes what an installation needs and has not yet.
-pub(crate) async fn apply(aws: &Aws) -> Result<()> {
+fn checks(health: &Health) -> Vec<Check> {
+    let checks = Aspect::ALL.map(|aspect| {
+        let health = health.clone();
+        doctor::check(aspect.name(), move || {
+            let health = health.clone();
+            Box::pin(async move {
+                match health.look(aspect).await {
+                    Finding::Good(text) => Verdict::Ok(text),
+                    Finding::Doubtful(text) => Verdict::Warning(text),
+                    Finding::Bad(text) => Verdict::Failed(text),
+                }
+            })
+        })
+    });
+    checks.into()
+}
+
+/// What an installation has, against what it needs. Changes nothing.
+pub(crate) async fn plan(aws: &Aws) -> Result<Vec<Found>> {
     let (clients, names) = connect(aws).await?;
-    provision::apply(&clients, &names, TOPOLOGY)
-        .await
-        .context("the installation cannot be made")
+    let found = provision::plan(&clients, &names, TOPOLOGY).await;
+    found.context("the installation cannot be looked at")
+}
+
+/// Makes what an installation needs and has not yet; what it had.
+pub(crate) async fn apply(aws: &Aws) -> Result<Vec<Found>> {
+    let (clients, names) = connect(aws).await?;
+    let found = provision::apply(&clients, &names, TOPOLOGY).await;
+    found.context("the installation cannot be made")
+}
+
+/// Removes all of it, and what is in it.
+pub(crate) async fn destroy(aws: &Aws) -> Result<Vec<(String, Removed)>> {
+    let (clients, names) = connect(aws).await?;
+    let removed = provision::destroy(&clients, &names, TOPOLOGY).await;
+    removed.context("the installation cannot be removed")
 }
 
 async fn connect(aws: &Aws) -> Result<(Clients, Names)> {
@@ -74,5 +131,9 @@ async fn connect(aws: &Aws) -> Result<(Clients, Names)> {
         faults: faults.transpose().context("--faults")?,
     };
     let clients = Clients::connect(&settings).await?;
-    Ok((clients, Names::new(aws.prefix.clone())))
+    Ok((clients, names(aws)))
+}
+
+pub(crate) fn names(aws: &Aws) -> Names {
+    Names::new(aws.prefix.clone())
 }

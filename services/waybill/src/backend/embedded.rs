@@ -36,6 +36,8 @@ pub(super) fn open(config: &Config, clock: &Clock, topology: &[Subscription]) ->
         reconcilers: Vec::new(),
         exporter: Exporter::None,
         flush: Box::new(|| Box::pin(std::future::ready(()))),
+        #[cfg(feature = "aws")]
+        relay: None,
     })
 }
 

@@ -7,9 +7,14 @@ use tokio_util::sync::CancellationToken;
 use waybill_ingress::Readiness;
 use waybill_messaging::{Driver, Limits};
 
+use super::consumer::Consumer;
 use crate::{
-    compose::TOPOLOGY, config::Config, consumer::Consumer, door::Door, running::Running,
-    serve::Listening, stores::Stores,
+    backend,
+    config::Config,
+    door::{Door, Hosts},
+    running::Running,
+    serve::Listening,
+    stores::Stores,
 };
 
 pub(super) async fn consumer<C: Consumer>(config: &Config) -> Result<ExitCode> {
@@ -20,9 +25,6 @@ pub(super) async fn consumer<C: Consumer>(config: &Config) -> Result<ExitCode> {
     let readiness = Readiness::default();
     let driver = Driver::new(stores.bus.clone(), Limits::default());
     consumer.start(&driver);
-    for reconciler in consumer.reconcilers() {
-        reconciler.schedule(&driver);
-    }
     stores.exporter.schedule(&driver);
     let running = Running {
         router: stores.probes(&topology, &readiness),
@@ -42,9 +44,9 @@ pub(super) async fn consumer<C: Consumer>(config: &Config) -> Result<ExitCode> {
 
 pub(super) async fn door(config: &Config) -> Result<ExitCode> {
     let listening = Listening::on(config.listen).await?;
-    let mut stores = Stores::open(config, TOPOLOGY).await?;
+    let mut stores = Stores::open(config, backend::topology(config.backend)).await?;
     let (readiness, shutdown) = (Readiness::default(), CancellationToken::new());
-    let door = Door::alone(config, &mut stores, &readiness, &shutdown).await?;
+    let door = Door::alone(config, &mut stores, &readiness, &shutdown, Hosts::Named).await?;
     let driver = Driver::new(stores.bus.clone(), Limits::default());
     stores.exporter.schedule(&driver);
     let running = Running {

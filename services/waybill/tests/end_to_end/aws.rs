@@ -11,7 +11,6 @@ use crate::{
 };
 
 const CALLS: usize = 40;
-
 #[tokio::test(flavor = "multi_thread")]
 async fn another_process_finishes_what_a_killed_one_has_begun() {
     let directory = tempfile::tempdir().unwrap();

@@ -5,11 +5,13 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use waybill_backend_aws::{Clients, Settings};
+
 use crate::gateway::BINARY;
 
 /// An account of its own, with everything made that the services need.
 pub(crate) struct Installation {
-    account: String,
+    pub(crate) account: String,
     url: String,
 }
 
@@ -39,5 +41,14 @@ impl Installation {
             .env("AWS_REGION", "eu-central-1")
             .env("WAYBILL_BACKEND", "aws")
             .env("WAYBILL_ENDPOINT_URL", &self.url)
+    }
+
+    /// Past everything that is ours.
+    pub(crate) async fn clients(&self) -> Clients {
+        let settings = Settings {
+            endpoint_url: Some(self.url.clone()),
+            region: Some("eu-central-1".to_owned()),
+        };
+        Clients::with_keys(&settings, &self.account, "test").await
     }
 }

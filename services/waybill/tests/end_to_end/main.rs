@@ -11,6 +11,10 @@ mod full_disk;
 mod gateway;
 #[cfg(feature = "aws")]
 mod installation;
+#[cfg(feature = "aws")]
+mod lambda;
+#[cfg(feature = "aws")]
+mod requests;
 mod start;
 mod tampering;
 #[cfg(feature = "otel")]
