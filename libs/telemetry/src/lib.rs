@@ -6,9 +6,7 @@ pub mod xray;
 
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::{
-    EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt,
-};
+use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use trace::Traces;
 

@@ -83,6 +83,9 @@ impl Traces {
         #[cfg(feature = "otel")]
         return otel::layer(self);
         #[cfg(not(feature = "otel"))]
-        None
+        {
+            let Self {} = self;
+            None
+        }
     }
 }

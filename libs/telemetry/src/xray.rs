@@ -8,7 +8,6 @@ use crate::trace::is_traceparent;
 /// The header's name, in lower case.
 pub const HEADER: &str = "x-amzn-trace-id";
 
-
 /// A W3C `traceparent` that says the same. `None`: this is no such header.
 ///
 /// API Gateway and load balancers tell a root and no parent. W3C has no such thing: the lower half
@@ -32,7 +31,9 @@ pub fn from_traceparent(traceparent: &str) -> Option<String> {
     let (trace, parent, flags) = (parts.nth(1)?, parts.next()?, parts.next()?);
     let (time, rest) = trace.split_at_checked(8)?;
     let sampled = u8::from_str_radix(flags, 16).ok()? & 1;
-    Some(format!("Root=1-{time}-{rest};Parent={parent};Sampled={sampled}"))
+    Some(format!(
+        "Root=1-{time}-{rest};Parent={parent};Sampled={sampled}"
+    ))
 }
 
 #[cfg(test)]
@@ -59,7 +60,10 @@ mod tests {
         assert_eq!(to_traceparent(&lambda).as_deref(), Some(W3C));
         let gateway = "Root=1-5759E988-BD862E3FE1BE46A994272793";
         let read = to_traceparent(gateway).unwrap();
-        assert_eq!(read, "00-5759e988bd862e3fe1be46a994272793-e1be46a994272793-01");
+        assert_eq!(
+            read,
+            "00-5759e988bd862e3fe1be46a994272793-e1be46a994272793-01"
+        );
     }
 
     #[test]

@@ -1,9 +1,7 @@
 //! Looks at times whether the trail is still what was written.
 
 use waybill_events::{Event, EventType};
-use waybill_messaging::{
-    Context, Effects, Events, Failure, Handler, Meter, Subscription,
-};
+use waybill_messaging::{Context, Effects, Events, Failure, Handler, Meter, Subscription};
 use waybill_telemetry::metrics::AUDIT_PROBLEMS;
 
 use crate::Trail;

@@ -8,7 +8,7 @@ mod sink;
 mod tests;
 mod trail;
 
-pub use check::AuditCheck;
 pub use chain::{ChainKey, Entry};
+pub use check::AuditCheck;
 pub use sink::AuditSink;
 pub use trail::{Error, Flaw, Trail, Verification};

@@ -135,7 +135,11 @@ impl Trail {
     /// the time. What was done to older ones is [`Self::verify`]'s to find.
     pub async fn verify_recent(&self) -> Result<Verification, Error> {
         let (head, _) = read_head(&*self.ledger).await?;
-        let mut recent = self.ledger.list(SEGMENTS, Range::last(RECENT)).await?.records;
+        let mut recent = self
+            .ledger
+            .list(SEGMENTS, Range::last(RECENT))
+            .await?
+            .records;
         recent.reverse();
         if head.is_none() && !recent.is_empty() && read_head(&*self.ledger).await?.0.is_some() {
             // The trail began while we looked.

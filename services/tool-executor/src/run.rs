@@ -57,7 +57,11 @@ pub(crate) async fn run(
     let deadline = Instant::now() + left.min(timeout);
     let cancel = CancellationToken::new();
     let mut run = tool_run(attempt, deadline);
-    let span = tracing::info_span!("run", call.tool = attempt.call().tool, attempt = run.attempt);
+    let span = tracing::info_span!(
+        "run",
+        call.tool = attempt.call().tool,
+        attempt = run.attempt
+    );
     run.traceparent = trace::traceparent(&span).or(run.traceparent);
     let (cx, signals) = ToolContext::new(run, cancel.clone());
     let work = AssertUnwindSafe(async { tool.call(arguments, &cx).await }).catch_unwind();

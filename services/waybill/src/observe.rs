@@ -1,12 +1,12 @@
 //! Who is told what this process counts and does.
 
+#[cfg(any(feature = "aws", feature = "otel"))]
+use std::time::Duration;
 #[cfg(feature = "aws")]
 use std::{
     io,
     sync::{Arc, Mutex, PoisonError},
 };
-#[cfg(any(feature = "aws", feature = "otel"))]
-use std::time::Duration;
 
 #[cfg(feature = "otel")]
 use anyhow::Context as _;
@@ -33,8 +33,8 @@ const SEND_EVERY: Duration = Duration::from_mins(1);
 /// Exported where the standard variables name a collector.
 pub(crate) fn traces() -> Result<Traces> {
     let named = |name| config::variable(name).filter(|value| !value.is_empty());
-    let endpoint =
-        named("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| named("OTEL_EXPORTER_OTLP_ENDPOINT"));
+    let endpoint = named("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+        .or_else(|| named("OTEL_EXPORTER_OTLP_ENDPOINT"));
     let off = named("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
         || named("OTEL_TRACES_EXPORTER").is_some_and(|value| value == "none");
     let Some(endpoint) = endpoint.filter(|_| !off) else {

@@ -73,10 +73,13 @@ pub(super) fn layer(traces: Traces) -> Option<Box<dyn Layer<Registry> + Send + S
         .with_threads(false)
         .with_tracked_inactivity(false)
         .with_target(false);
-    let ours = filter_fn(|meta| {
-        meta.target().starts_with(OURS) && *meta.level() <= tracing::Level::INFO
-    });
-    Some(layer.with_filter(ours.with_max_level_hint(LevelFilter::INFO)).boxed())
+    let ours =
+        filter_fn(|meta| meta.target().starts_with(OURS) && *meta.level() <= tracing::Level::INFO);
+    Some(
+        layer
+            .with_filter(ours.with_max_level_hint(LevelFilter::INFO))
+            .boxed(),
+    )
 }
 
 pub(super) fn flush() {
@@ -157,7 +160,10 @@ impl fmt::Debug for Client {
 #[async_trait]
 impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let runtime = self.runtime.lock().map_err(|_| "an earlier export panicked")?;
+        let runtime = self
+            .runtime
+            .lock()
+            .map_err(|_| "an earlier export panicked")?;
         runtime.block_on(async {
             let answer = self.client.execute(request.try_into()?).await?;
             let mut response = Response::builder().status(answer.status());

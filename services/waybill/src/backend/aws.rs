@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, Result};
 use waybill_audit_sink::AuditSink;
 use waybill_backend_aws::{
-    Aspect, CacheBounds, CachedKeyRing, Clients, CloudWatchMetrics, DynamoLedger, EventRelay, Faults, Finding, Health,
-    KmsKeyRing, Names, OutboxSweep, S3Blobs, Settings, SqsQueue,
+    Aspect, CacheBounds, CachedKeyRing, Clients, CloudWatchMetrics, DynamoLedger, EventRelay,
+    Faults, Finding, Health, KmsKeyRing, Names, OutboxSweep, S3Blobs, Settings, SqsQueue,
     provision::{self, Found, Removed},
 };
 use waybill_ingress::{Check, Verdict};

@@ -12,7 +12,8 @@ use waybill_messaging::{
 use waybill_tool_executor::ToolExecutor;
 
 use crate::{
-    config::Config, executor::Executor, reconciler::Reconciler, sink::Sink, stores::Stores, toolbox::Toolbox,
+    config::Config, executor::Executor, reconciler::Reconciler, sink::Sink, stores::Stores,
+    toolbox::Toolbox,
 };
 
 /// A service that takes events from its queue, by itself in a process.

@@ -41,8 +41,12 @@ struct Collector {
 impl Collector {
     async fn start() -> Self {
         let (tell, arriving) = unbounded_channel();
-        let router = Router::new().route("/v1/traces", post(take)).with_state(tell);
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let router = Router::new()
+            .route("/v1/traces", post(take))
+            .with_state(tell);
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .unwrap();
         let address = listener.local_addr().unwrap();
         let mut server = JoinSet::new();
         server.spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -56,9 +60,8 @@ impl Collector {
 
     /// The span of this name under that parent; waits until it has come.
     async fn child(&mut self, service: &str, name: &str, parent: &str) -> Span {
-        let wanted = |span: &&Span| {
-            (&*span.service, &*span.name, &*span.parent) == (service, name, parent)
-        };
+        let wanted =
+            |span: &&Span| (&*span.service, &*span.name, &*span.parent) == (service, name, parent);
         loop {
             if let Some(span) = self.seen.iter().find(wanted) {
                 return span.clone();
