@@ -60,7 +60,14 @@ pub(crate) struct Cpu {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Lambda {
-    pub(crate) memory_gb: f64,
+    pub(crate) ingress_gb: f64,
+    pub(crate) executor_gb: f64,
+    pub(crate) audit_gb: f64,
+    pub(crate) executors: f64,
+    pub(crate) messages: f64,
+    pub(crate) audit_sinks: f64,
+    pub(crate) audit_window_s: f64,
+    pub(crate) requests_per_second: f64,
     pub(crate) gb_per_vcpu: f64,
     pub(crate) init_ms: f64,
     pub(crate) idle_pollers: f64,

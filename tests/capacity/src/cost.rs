@@ -105,7 +105,11 @@ impl Costs {
             storage: self.storage(region),
             sns: counts.service("SNS") * price(Price::SnsPublish),
             sqs: (counts.service("SQS") + renewals) * price(Price::SqsRequest),
-            lambda: if on_lambda { self.lambda(shape, region) } else { 0.0 },
+            lambda: if on_lambda {
+                self.lambda(shape, region)
+            } else {
+                0.0
+            },
             api: if host == Host::HttpApi {
                 requests * price(Price::HttpApiRequest)
             } else {
@@ -125,7 +129,11 @@ impl Costs {
     pub(crate) fn write_units(&self, shape: &Shape) -> f64 {
         let items = &self.items;
         let trail = self.trail_units(self.audit_commits(shape));
-        let claim = if shape.tool_s > QUIET { items.claim() } else { 0 };
+        let claim = if shape.tool_s > QUIET {
+            items.claim()
+        } else {
+            0
+        };
         let marks = (1.0 + EVENTS) * f64::from(items.mark());
         let record = items.submit_record() + items.end_record() + items.index() + claim;
         f64::from(record + items.outbox().iter().sum::<u32>()) + marks + trail
@@ -168,18 +176,18 @@ impl Costs {
         let executor = 1.0 / shape.messages_per_invocation;
         let audit = self.audit_commits(shape);
         let invocations = 1.0 + shape.polls + executor + audit;
-        let times = self.times(shape);
-        let started = given.lambda.init_ms / 1e3 * shape.cold_share * invocations;
-        let cpu = given.cpu.call_ms / 1e3 * given.lambda.gb_per_vcpu / given.lambda.memory_gb;
-        let seconds = times.ingress
-            + shape.polls * times.poll
-            + executor * times.executor
-            + audit * times.audit
-            + started
-            + cpu;
+        let (times, started) = (
+            self.times(shape),
+            given.lambda.init_ms / 1e3 * shape.cold_share,
+        );
+        let ingress = times.ingress + shape.polls * times.poll + (1.0 + shape.polls) * started;
+        let gb_seconds = given.lambda.ingress_gb * ingress
+            + given.lambda.executor_gb * executor * (times.executor + started)
+            + given.lambda.audit_gb * audit * (times.audit + started)
+            // A core's second takes as many GB-seconds as a core comes with GB.
+            + given.cpu.call_ms / 1e3 * given.lambda.gb_per_vcpu;
         let price = |price| self.prices.of(price, region);
-        invocations * price(Price::LambdaRequest)
-            + seconds * given.lambda.memory_gb * price(Price::LambdaGbSecond)
+        invocations * price(Price::LambdaRequest) + gb_seconds * price(Price::LambdaGbSecond)
     }
 
     /// How long invocations wait for others, which is most of what is billed.
@@ -229,9 +237,12 @@ impl Costs {
     }
 
     fn tasks(&self, region: Region) -> f64 {
-        let (price, tasks) = (|price| self.prices.of(price, region), &self.given.containers);
-        let task = tasks.vcpu * price(Price::ContainerVcpu)
-            + tasks.memory_gb * price(Price::ContainerGb);
+        let (price, tasks) = (
+            |price| self.prices.of(price, region),
+            &self.given.containers,
+        );
+        let task =
+            tasks.vcpu * price(Price::ContainerVcpu) + tasks.memory_gb * price(Price::ContainerGb);
         let doors = price(Price::LoadBalancer) + tasks.addresses * price(Price::Address);
         HOURS * (tasks.tasks * task + doors)
     }
@@ -266,7 +277,10 @@ mod tests {
     const REGION: Region = Region::UsEast1;
 
     fn close(what: f64, by_hand: f64) {
-        assert!((what - by_hand).abs() < by_hand * 1e-6, "{what} is not {by_hand}");
+        assert!(
+            (what - by_hand).abs() < by_hand * 1e-6,
+            "{what} is not {by_hand}"
+        );
     }
 
     #[test]
@@ -301,9 +315,12 @@ mod tests {
         };
         let more = |host| {
             let million = |shape| costs.million(shape, host, REGION);
-            (million(&longer).lambda - million(long).lambda, million(&longer).reads - million(long).reads)
+            (
+                million(&longer).lambda - million(long).lambda,
+                million(&longer).reads - million(long).reads,
+            )
         };
-        close(more(Host::FunctionUrl).0, 100.0 * 0.5 * 13.3334);
+        close(more(Host::FunctionUrl).0, 100.0 * 13.3334);
         close(more(Host::Containers).1, 200.0 * 0.125);
         assert!(more(Host::Containers).0.abs() < 1e-9);
     }

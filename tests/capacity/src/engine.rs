@@ -10,13 +10,13 @@ mod theory;
 
 use std::collections::BinaryHeap;
 
-pub(crate) use batcher::BatcherId;
 use batcher::Batcher;
+pub(crate) use batcher::BatcherId;
 pub(crate) use job::Step;
 use job::{Due, Job};
 pub(crate) use random::{Random, Spread};
-pub(crate) use resource::{PoolId, QuotaId};
 use resource::{Pool, Quota};
+pub(crate) use resource::{PoolId, QuotaId};
 
 /// Since the start of the simulated world.
 pub(crate) type Seconds = f64;
@@ -76,8 +76,8 @@ impl Engine {
         QuotaId(self.quotas.len() - 1)
     }
 
-    /// Works on up to `max` members at a time, one batch after the other. A batch that is not full
-    /// waits for `window`. `work` gives the steps for a batch of so many.
+    /// Works on up to `max` members at a time, one batch after the other. A batch waits until it is
+    /// full, for `window` at most. `work` gives the steps for a batch of so many.
     pub(crate) fn batcher(
         &mut self,
         max: u32,
@@ -184,19 +184,19 @@ impl Engine {
             },
             Step::Start(steps) => self.begin(self.now, steps),
             Step::Join(batcher) => {
-                if self.batchers[batcher.0].join() {
-                    self.open_batch(batcher);
-                }
+                self.batchers[batcher.0].join();
+                self.open_batch(batcher);
             }
-            Step::Collect(batcher) => {
-                let mut steps = self.batchers[batcher.0].collect(self.now, &mut self.random);
-                steps.push(Step::Close(batcher));
-                job.steps = steps.into_iter();
+            Step::Collect(batcher, opening) => {
+                let its = &mut self.batchers[batcher.0];
+                if let Some(mut steps) = its.collect(opening, self.now, &mut self.random) {
+                    steps.push(Step::Close(batcher));
+                    job.steps = steps.into_iter();
+                }
             }
             Step::Close(batcher) => {
-                if self.batchers[batcher.0].close(self.now) {
-                    self.open_batch(batcher);
-                }
+                self.batchers[batcher.0].close(self.now);
+                self.open_batch(batcher);
             }
             Step::Done => self.ledger.done.push((self.now, self.now - job.began)),
         }
@@ -204,9 +204,10 @@ impl Engine {
     }
 
     fn open_batch(&mut self, batcher: BatcherId) {
-        let wait = self.batchers[batcher.0].open();
-        let steps = vec![Step::Pause(wait), Step::Collect(batcher)];
-        self.begin(self.now, steps);
+        if let Some((wait, opening)) = self.batchers[batcher.0].open() {
+            let steps = vec![Step::Pause(wait), Step::Collect(batcher, opening)];
+            self.begin(self.now, steps);
+        }
     }
 
     /// To the one that has waited longest, if one waits.

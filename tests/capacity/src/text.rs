@@ -79,6 +79,9 @@ mod tests {
         assert_eq!(number(0.5), "0.5");
         assert_eq!(dollars(99.999), "$100.00");
         assert_eq!(dollars(1_000.0), "$1,000");
-        assert_eq!((time(0.1234), time(1.25)), ("123 ms".into(), "1.2 s".into()));
+        assert_eq!(
+            (time(0.1234), time(1.25)),
+            ("123 ms".into(), "1.2 s".into())
+        );
     }
 }

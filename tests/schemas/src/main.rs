@@ -55,6 +55,8 @@ fn published() -> Files {
     files.add("schemas/README.md", pages::index());
     files.add("docs/events.md", pages::events());
     files.add("docs/topology.md", pages::topology());
+    files.add("docs/cost.md", waybill_capacity::cost_page());
+    files.add("docs/scaling.md", waybill_capacity::scaling_page());
     files
 }
 

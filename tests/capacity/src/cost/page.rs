@@ -126,7 +126,7 @@ fn by_shape(costs: &Costs, region: Region) -> String {
             dollars(containers.total()),
         ];
         table += &row([shape.name.clone()].into_iter().chain(parts).chain(totals));
-        notes += &format!("- *{}*: {}.\n", shape.name, shape.what);
+        notes.extend(["- *", &shape.name, "*: ", &shape.what, ".\n"]);
     }
     format!(
         "## {region}\n\nDollars of a million calls, by how they come; what an idle installation \
@@ -169,13 +169,48 @@ fn units(costs: &Costs) -> String {
     let trail = costs.trail_units(EVENTS / f64::from(super::audit_batch()));
     let once = "one put";
     let lines = [
-        ("record, submitted", items.accepted, items.submit_record().into(), once),
-        ("record, ended", items.completed, items.end_record().into(), once),
-        ("index of open calls", items.accepted, items.index().into(), "put and delete, outside the transaction"),
-        ("outbox, requested", items.events[0], requested.into(), "put, and deleted alone"),
-        ("outbox, completed", items.events[1], completed.into(), "the same"),
-        ("inbox marks", items.mark, 3.0 * f64::from(items.mark()), "executor, and two in the audit sink"),
-        ("audit trail", items.entry, trail, "two entries of a full batch, its head"),
+        (
+            "record, submitted",
+            items.accepted,
+            items.submit_record().into(),
+            once,
+        ),
+        (
+            "record, ended",
+            items.completed,
+            items.end_record().into(),
+            once,
+        ),
+        (
+            "index of open calls",
+            items.accepted,
+            items.index().into(),
+            "put and delete, outside the transaction",
+        ),
+        (
+            "outbox, requested",
+            items.events[0],
+            requested.into(),
+            "put, and deleted alone",
+        ),
+        (
+            "outbox, completed",
+            items.events[1],
+            completed.into(),
+            "the same",
+        ),
+        (
+            "inbox marks",
+            items.mark,
+            3.0 * f64::from(items.mark()),
+            "executor, and two in the audit sink",
+        ),
+        (
+            "audit trail",
+            items.entry,
+            trail,
+            "two entries of a full batch, its head",
+        ),
     ];
     let mut table = head(&["item", "bytes", "write units of a call", ""]);
     for (name, bytes, units, what) in lines {
@@ -209,7 +244,7 @@ fn formula(costs: &Costs) -> String {
          ```text\n\
          a call  = write units x price + read units x price + GB x months kept x (storage + recovery)\n\
          \u{20}       + SNS requests x price + SQS requests x price + GB of logs x price\n\
-         \u{20}       + Lambda: invocations x price + seconds x {} GB x price (+ HTTP API)\n\
+         \u{20}       + Lambda: invocations x price + seconds x GB x price (+ HTTP API)\n\
          idle    = {} metrics + {} alarms + key + empty receives + Scheduler, or tasks, balancer, sweeps\n\
          a month = idle + calls x a call\n\
          ```\n\n\
@@ -223,7 +258,6 @@ fn formula(costs: &Costs) -> String {
          EventBridge: an outward bus costs {} a million calls more (two events each).\n\
          - Not in it: free tiers, taxes, data to the internet (about $0.09 a GB), WAF, NAT gateways, \
          customer-managed keys for tables and queues, X-Ray, retries, and what the tools cost.\n\n",
-        number(given.lambda.memory_gb),
         number(given.watch.metrics),
         number(given.watch.alarms),
         counts(Manner::Sequential),

@@ -83,12 +83,7 @@ impl Quota {
     }
 
     /// How long to wait; `None` beyond `patience`.
-    pub(super) fn draw(
-        &mut self,
-        now: Seconds,
-        units: f64,
-        patience: Seconds,
-    ) -> Option<Seconds> {
+    pub(super) fn draw(&mut self, now: Seconds, units: f64, patience: Seconds) -> Option<Seconds> {
         let even_at = self.even_at.max(now);
         let wait = (even_at - self.burst - now).max(0.0);
         if wait > patience {

@@ -19,8 +19,8 @@ pub(super) enum Resource {
     InboxTable,
     OutboxTable,
     Topic,
-    Concurrency,
-    Pollers,
+    Doors,
+    Executors,
     Api,
     InFlight,
 }
@@ -63,8 +63,8 @@ impl Resource {
         Self::InboxTable,
         Self::OutboxTable,
         Self::Topic,
-        Self::Concurrency,
-        Self::Pollers,
+        Self::Doors,
+        Self::Executors,
         Self::Api,
         Self::InFlight,
     ];
@@ -82,7 +82,7 @@ impl Resource {
         let (capacity, demand, unit) = match self {
             Self::AuditWorker => (
                 shards(setup.audit_chains),
-                given.append(setup) / batch * EVENTS,
+                given.append() / batch * EVENTS,
                 "seconds of work",
             ),
             Self::AuditPartition => (writes * shards(setup.audit_chains), segment, WRITES),
@@ -100,12 +100,9 @@ impl Resource {
             Self::InboxTable => (setup.inbox_writes, marks, WRITES),
             Self::OutboxTable => (setup.outbox_writes, outbox, WRITES),
             Self::Topic => (setup.publishes, EVENTS, "messages"),
-            Self::Concurrency => {
-                let held = given.waited() + given.worked();
-                (setup.concurrency, held, "seconds of a place")
-            }
-            Self::Pollers => (setup.pollers, given.worked(), "seconds of a place"),
-            Self::Api => (setup.api_requests, 1.0, "requests"),
+            Self::Doors => (given.doors(setup), given.waited(), "seconds of a place"),
+            Self::Executors => (given.slots(setup), given.worked(), "seconds of a slot"),
+            Self::Api => (setup.requests, 1.0, "requests"),
             Self::InFlight => (setup.in_flight, given.worked(), "seconds in flight"),
         };
         Limit {
@@ -130,7 +127,10 @@ impl Given {
     pub(super) fn waited(&self) -> f64 {
         let latency = &self.assumptions.latency;
         let outcome = latency.get.mean() + latency.tool.mean() + latency.transact.mean();
-        latency.get.mean() + latency.transact.mean() + self.announced() + latency.hop.mean()
+        latency.get.mean()
+            + latency.transact.mean()
+            + self.announced()
+            + latency.hop.mean()
             + outcome
             + LOOK_LAG
     }
@@ -154,9 +154,9 @@ impl fmt::Display for Resource {
             Self::InboxTable => "inbox table",
             Self::OutboxTable => "outbox table",
             Self::Topic => "SNS topic",
-            Self::Concurrency => "Lambda concurrency",
-            Self::Pollers => "SQS event source of the executor",
-            Self::Api => "API Gateway",
+            Self::Doors => "Lambda concurrency, ingress",
+            Self::Executors => "`MaximumConcurrency` of the executor",
+            Self::Api => "`RequestsPerSecond` of the HTTP API",
             Self::InFlight => "SQS messages in flight",
         })
     }

@@ -32,7 +32,7 @@ impl Study {
     fn new(region: Region, load: &Load) -> Self {
         let quotas = Table::quotas();
         let given = Given::read(region, &quotas);
-        let setup = Setup::of(region, &quotas);
+        let setup = Setup::of(&given, region, &quotas);
         let most = load.times.iter().copied().fold(1.0, f64::max) * load.base;
         Self {
             remedies: remedies(setup.clone(), &given, most),
@@ -101,7 +101,7 @@ fn in_short(study: &Study) -> String {
          The audit sink is beside the calls: when it is short, calls go on and the trail falls \
          behind, for as long as its queue keeps messages (14 days). The others turn calls away, and \
          the slow ones among them hold the places of others. Of what is in the way of {} calls a \
-         second, {} limits are in our code and {} are quotas to be raised.\n\n",
+         second, {} limits are in our code; the other {} are settings and quotas.\n\n",
         first.concat(),
         number(Load::BASE * Load::TIMES[3]),
         codes.clone().count(),
@@ -110,7 +110,12 @@ fn in_short(study: &Study) -> String {
 }
 
 fn by_arithmetic(study: &Study) -> String {
-    let mut table = head(&["", "there is, a second", "a call asks for", "enough for calls a second"]);
+    let mut table = head(&[
+        "",
+        "there is, a second",
+        "a call asks for",
+        "enough for calls a second",
+    ]);
     for limit in limits(&study.setup, &study.given) {
         table += &row([
             limit.resource.to_string(),
@@ -189,6 +194,7 @@ fn in_order(study: &Study) -> String {
     for (at, remedy) in study.remedies.iter().enumerate() {
         let kind = match remedy.kind {
             Kind::Code => "code",
+            Kind::Setting => "setting",
             Kind::Quota => "quota",
         };
         table += &row([
@@ -201,7 +207,7 @@ fn in_order(study: &Study) -> String {
     }
     format!(
         "## What to do, in order\n\nEach for the largest load, with a third to spare. *Code* is a \
-         change of Waybill, *quota* a request to AWS or a setting.\n\n{table}\n"
+         change of Waybill, *setting* a parameter of the template, *quota* a request to AWS.\n\n{table}\n"
     )
 }
 
@@ -219,7 +225,8 @@ fn elsewhere(study: &Study) -> String {
          partition: an append takes {} write units of the head and {} of the segments when its batch \
          of {} is full. The partition is enough for {} appends a second ({} events), and its sort \
          keys grow, so that DynamoDB cannot split it for heat. Two workers on one chain do not help: \
-         one of them runs again. More chains do.\n\
+         one of them runs again. More chains do. A long-poll worker receives by itself, ten at a \
+         time: {} events a second.\n\
          - **`calls/TENANT`** takes {} write units a call, so {} calls a second of one tenant, polls \
          apart. Ids begin with the time: the newest calls are always in one partition.\n\
          - **`calls-open/0` to `7`**: the index, by the last character of the id. 32 characters do \
@@ -242,15 +249,17 @@ fn elsewhere(study: &Study) -> String {
          | SNS | {} messages a second; fewer in other regions | see above |\n\
          | KMS | thousands of requests a second | never by calls: once when a process starts |\n\
          | S3 | 3,500 writes a second and prefix | only payloads above 64 KB; a prefix is a tenant |\n\n\
-         Ingress and executor share the account's concurrency, and requests that wait for their \
-         outcome hold places that the executor needs to produce it. Reserve concurrency for the \
-         executor, or run one of the two in containers. The simulation gives places to whoever waits \
-         first, which is kinder than Lambda is.\n\n",
+         All functions share the account's concurrency, and requests that wait for their outcome \
+         hold places that the executor needs to produce it. The simulation keeps \
+         `MaximumConcurrency` places free for it; on AWS `ReservedConcurrency` of the door does. A \
+         tenant whose partition is short slows its calls down, and so takes more places than its \
+         share: the rate limit of a tenant is what protects the others.\n\n",
         number(head),
         number(items.segment(batch)),
         audit_batch(),
         number(appends),
         number(appends * batch),
+        number(batch / given.polled_append()),
         number(record),
         number(given.partition_writes / record),
         percent(given.busiest_index_shard(study.setup.index_shards)),
@@ -277,7 +286,13 @@ fn records_demand(study: &Study) -> f64 {
 }
 
 fn method(study: &Study) -> String {
-    let mut table = head(&["quota", "us-east-1", "eu-central-1", "can be raised", "found"]);
+    let mut table = head(&[
+        "quota",
+        "us-east-1",
+        "eu-central-1",
+        "can be raised",
+        "found",
+    ]);
     for quota in study.quotas.rows.values() {
         let figures = Region::ALL.map(|region| quota.of(region));
         let seen = figures.each_ref().map(|figure| {
@@ -309,17 +324,13 @@ fn method(study: &Study) -> String {
          - A quota is a bucket with a tenth of a second's burst. AWS refuses where the simulation \
          waits; whoever would wait for over a second at the door is turned away, as after the SDK's \
          three tries. What has begun is seen through.\n\
-         - The audit sink takes batches of up to {} in the order receive, read, append, delete. {}\n\
+         - The audit sink: batches of up to {}, each read and append after the one before. Its \
+         second function does not make it faster, and is left out.\n\
          - Latencies are log-normal by the medians and 90 % values of \
          [`assumptions.toml`](../tests/capacity/assumptions.toml).\n\
          - Not in it: cold starts, the ramp of tables and pollers (above), retries, polls, failures.\n\n\
          {table}",
         audit_batch(),
-        if study.setup.audit_deletes == 1 {
-            "It deletes one by one, as the long-poll worker does today."
-        } else {
-            "It deletes ten at a time."
-        },
     )
 }
 
@@ -344,12 +355,17 @@ mod tests {
         let last = &study.remedies.last().unwrap().setup;
         let run = world::run(last, &study.given, 500.0, 5);
         for limit in limits(last, &study.given) {
-            let used = run.used.iter().find(|(resource, _)| *resource == limit.resource);
+            let used = run
+                .used
+                .iter()
+                .find(|(resource, _)| *resource == limit.resource);
             let Some((_, used)) = used else { continue };
             let by_law = run.offered / limit.ceiling();
             // The fullest of many partitions is above their average; batches are not full.
             let fits = match limit.resource {
-                Resource::AuditWorker | Resource::AuditPartition => *used > by_law * 0.8,
+                Resource::AuditWorker | Resource::AuditPartition | Resource::RecordsTable => {
+                    *used > by_law * 0.8
+                }
                 Resource::TenantPartition
                 | Resource::IndexPartition
                 | Resource::OutboxPartition => (0.9..2.0).contains(&(used / by_law)),
