@@ -8,13 +8,16 @@ use aws_sdk_kms::{
 };
 use waybill_messaging::{DataKey, EncryptionContext, Error, KeyRing, Result};
 
+pub use self::cache::{CacheBounds, CachedKeyRing};
 use crate::{Clients, Names, error::port_error};
+
+mod cache;
 
 /// What KMS answers to bytes, a context or a key that do not belong together.
 const DOES_NOT_OPEN: &[&str] = &["InvalidCiphertextException", "IncorrectKeyException"];
 
 /// [`KeyRing`] over one customer master key, which never leaves KMS. Every wrap and unwrap is a
-/// request: keep what was unwrapped as long as it is used, and no longer.
+/// request; [`CachedKeyRing`] over it spares some.
 #[derive(Clone, Debug)]
 pub struct KmsKeyRing {
     kms: aws_sdk_kms::Client,

@@ -49,7 +49,7 @@ pub struct DynamoLedger {
     outbox: Outbox,
     publisher: Publisher,
     clock: Clock,
-    /// Commits under way, whether somebody waits for them or not.
+    /// Commits and removals under way, whether somebody waits for them or not.
     commits: TaskTracker,
 }
 
@@ -92,7 +92,8 @@ impl DynamoLedger {
     }
 
     /// Waits until the commits that were begun have ended, also those that nobody waits for any
-    /// more. Each ends by its requests' timeouts.
+    /// more, and what was published has left the outbox. Each ends by its requests' timeouts. May be
+    /// asked again and again: a function does before each answer, because it is frozen after it.
     pub async fn drain(&self) {
         self.commits.close();
         self.commits.wait().await;
@@ -109,21 +110,24 @@ impl DynamoLedger {
         if events.is_empty() {
             return;
         }
-        let publishing = self.publisher.publish(events);
+        let publishing = self.publisher.announce(events);
         let failure = match timeout(PUBLISH_LIMIT, publishing).await {
             Ok(published) => {
-                let forgotten = self.outbox.forget(&published.messages).await;
-                published.stopped.or(published.refused).or(forgotten.err())
+                self.forget(published.messages);
+                published.refused
             }
             Err(late) => Some(Error::unavailable("SNS takes too long", late)),
         };
-        if let Some(error) = failure {
-            tracing::warn!(
-                events = events.len(),
-                error = &error as &dyn std::error::Error,
-                "committed events stay in the outbox for the sweep"
-            );
-        }
+        stays(events.len(), failure);
+    }
+
+    /// Nobody waits for it: what a crash leaves is published a second time, and known.
+    fn forget(&self, published: Vec<Message>) {
+        let outbox = self.outbox.clone();
+        self.commits.spawn(async move {
+            let forgotten = outbox.forget(&published).await;
+            stays(published.len(), forgotten.err());
+        });
     }
 
     /// Milliseconds since 1970.
@@ -180,6 +184,16 @@ impl Ledger for DynamoLedger {
     /// The tables' own expiry removes; nothing is left to do.
     async fn expire(&self, _limit: usize) -> Result<usize> {
         Ok(0)
+    }
+}
+
+fn stays(events: usize, failure: Option<Error>) {
+    if let Some(error) = failure {
+        tracing::warn!(
+            events,
+            error = &error as &dyn std::error::Error,
+            "committed events stay in the outbox for the sweep"
+        );
     }
 }
 

@@ -2,18 +2,27 @@
 
 mod blobs;
 mod clients;
+mod coalesce;
 mod error;
+mod event_relay;
+mod health;
 mod keyring;
 mod ledger;
 mod names;
 pub mod provision;
 mod queue;
+#[cfg(test)]
+mod script;
 mod sweep;
+mod wire;
 
 pub use blobs::S3Blobs;
 pub use clients::{Clients, Settings};
-pub use keyring::KmsKeyRing;
+pub use event_relay::EventRelay;
+pub use health::{Aspect, Finding, Health};
+pub use keyring::{CacheBounds, CachedKeyRing, KmsKeyRing};
 pub use ledger::DynamoLedger;
 pub use names::Names;
-pub use queue::SqsQueue;
+pub use queue::{Arrived, SqsQueue};
 pub use sweep::OutboxSweep;
+pub use wire::{Faults, Operation, Requests};

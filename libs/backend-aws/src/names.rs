@@ -32,6 +32,11 @@ impl Names {
         self.under("events")
     }
 
+    /// The bus that carries every event outward.
+    pub fn bus(&self) -> String {
+        self.under("events")
+    }
+
     pub fn queue(&self, subscription: &str) -> String {
         self.under(subscription)
     }
@@ -47,6 +52,11 @@ impl Names {
     /// The master key's alias.
     pub fn key_alias(&self) -> String {
         format!("alias/{}", self.0)
+    }
+
+    /// What the names of its alarms begin with.
+    pub fn alarms(&self) -> String {
+        self.under("")
     }
 
     fn under(&self, name: &str) -> String {

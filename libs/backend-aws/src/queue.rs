@@ -7,21 +7,28 @@ use aws_sdk_sqs::{
     operation::get_queue_url::GetQueueUrlError,
     types::{Message, MessageSystemAttributeName as Known},
 };
-use tokio::time::{Instant, sleep};
+use futures::future::try_join_all;
+use tokio::{
+    time::{Instant, sleep},
+    try_join,
+};
 use waybill_events::Event;
 use waybill_messaging::{
     Clock, DeadLetter, DeadLetterId, Delivery, Depth, Error, Queue, Receipt, Result, Settlement,
     Subscription,
 };
 
+pub use self::adopt::Arrived;
 pub(crate) use self::lease::seconds;
-use self::{age::Oldest, lease::Leases};
+use self::{age::Oldest, lease::Leases, together::Requests};
 use crate::{Clients, Names, error::port_error};
 
+mod adopt;
 mod age;
 mod lease;
 mod letters;
 mod settle;
+mod together;
 
 /// One request gives no more; a limit of SQS.
 const MOST_PER_REQUEST: usize = 10;
@@ -54,6 +61,7 @@ struct Subscribed {
     subscription: Subscription,
     url: String,
     dead_url: String,
+    requests: Requests,
     leases: Leases,
     oldest: Oldest,
 }
@@ -62,18 +70,24 @@ impl SqsQueue {
     /// Finds the queues of `topology`. [`Error::Unknown`] where one was never made.
     pub async fn open(clients: &Clients, names: &Names, topology: &[Subscription]) -> Result<Self> {
         let sqs = clients.sqs.clone();
-        let mut queues = HashMap::with_capacity(topology.len());
-        for subscription in topology {
-            let name = subscription.name;
-            let subscribed = Subscribed {
-                subscription: *subscription,
-                url: known(&sqs, &names.queue(name)).await?,
-                dead_url: known(&sqs, &names.dead_letter_queue(name)).await?,
-                leases: Leases::default(),
-                oldest: Oldest::default(),
-            };
-            queues.insert(name, subscribed);
-        }
+        let queues = topology.iter().map(|subscription| {
+            let sqs = &sqs;
+            async move {
+                let name = subscription.name;
+                let (queue, dead) = (names.queue(name), names.dead_letter_queue(name));
+                let (url, dead_url) = try_join!(known(sqs, &queue), known(sqs, &dead))?;
+                let subscribed = Subscribed {
+                    subscription: *subscription,
+                    requests: Requests::new(sqs, &url),
+                    url,
+                    dead_url,
+                    leases: Leases::default(),
+                    oldest: Oldest::default(),
+                };
+                Ok::<_, Error>((name, subscribed))
+            }
+        });
+        let queues = try_join_all(queues).await?.into_iter().collect();
         let clock = Clock::system();
         Ok(Self(Arc::new(Shared { sqs, queues, clock })))
     }
@@ -253,7 +267,7 @@ impl Shared {
 
 /// Receives before SQS itself puts a delivery aside: one more than `dispatch` uses, and no more than
 /// SQS counts to.
-pub(crate) fn most_receives(subscription: &Subscription) -> u32 {
+pub fn most_receives(subscription: &Subscription) -> u32 {
     subscription.max_receives.saturating_add(1).min(1_000)
 }
 

@@ -8,6 +8,7 @@ mod handler;
 mod keyring;
 mod ledger;
 mod poll;
+mod push;
 mod queue;
 mod subscription;
 
@@ -21,5 +22,6 @@ pub use ledger::{
     Commit, Committed, Direction, Expect, IndexEntry, Key, Ledger, Page, Range, Record, Seen, Write,
 };
 pub use poll::{Driver, Limits};
+pub use push::{Outcome, Pushed, push, push_batch};
 pub use queue::{DeadLetter, DeadLetterId, Delivery, Depth, Queue, Receipt, Settlement};
 pub use subscription::{Batching, Events, Subscription};

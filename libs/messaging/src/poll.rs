@@ -3,6 +3,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use backon::BackoffBuilder;
+use futures::future::join_all;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, MissedTickBehavior, interval_at, sleep, timeout},
@@ -228,12 +229,10 @@ impl Worker {
     async fn batch<H: BatchHandler>(&self, handler: &H, deliveries: Vec<Delivery>) {
         let receipts: Vec<Receipt> = deliveries.iter().map(|d| d.receipt.clone()).collect();
         let work = dispatch_batch(handler, &self.bus, &deliveries, &self.shutdown);
-        for (receipt, dispatched) in receipts
-            .iter()
-            .zip(self.leased(&receipts, work).await.unwrap_or_default())
-        {
-            self.settle(receipt, dispatched).await;
-        }
+        let dispatched = self.leased(&receipts, work).await.unwrap_or_default();
+        let settled = receipts.iter().zip(dispatched);
+        // At once: a backend may settle several by one request.
+        join_all(settled.map(|(receipt, dispatched)| self.settle(receipt, dispatched))).await;
     }
 
     /// Keeps the leases while `work` runs. `None`: they were lost or the process ends, and the work

@@ -8,8 +8,10 @@ use std::{
 
 use tree_sitter::{Node, QueryCursor, QueryCursorOptions, QueryMatch, StreamingIterator, Tree};
 
+use waybill_workspace::Job;
+
 use crate::{
-    job::Watch,
+    job,
     kind::{Capture, Kind},
     language::Grammar,
     limits::{CONTAINER_NAMES, FILE_DEFINITIONS, PARSE_TIME, SIGNATURE_BYTES},
@@ -62,11 +64,11 @@ struct Found<'t> {
 }
 
 impl<'t> Matched<'t> {
-    fn find(grammar: &Grammar, tree: &'t Tree, text: &Text, watch: &Watch) -> Self {
+    fn find(grammar: &Grammar, tree: &'t Tree, text: &Text, job: &Job) -> Self {
         let until = Instant::now() + PARSE_TIME;
         let mut late = false;
         let mut flow = |_: &tree_sitter::QueryCursorState| {
-            let flow = watch.flow(until);
+            let flow = job::flow(job, until);
             late |= flow.is_break();
             flow
         };
@@ -135,8 +137,8 @@ impl<'t> Matched<'t> {
 }
 
 impl<'t> Definitions<'t> {
-    pub(crate) fn find(grammar: &Grammar, tree: &'t Tree, text: &Text, watch: &Watch) -> Self {
-        let mut matched = Matched::find(grammar, tree, text, watch);
+    pub(crate) fn find(grammar: &Grammar, tree: &'t Tree, text: &Text, job: &Job) -> Self {
+        let mut matched = Matched::find(grammar, tree, text, job);
         let found = std::mem::take(&mut matched.found);
         let found = found
             .into_values()

@@ -94,7 +94,7 @@ impl Language {
                 language.as_str() == word || language.extensions().contains(&word.as_str())
             })
             .ok_or_else(|| {
-                let text = crate::root::quoted(text);
+                let text = crate::unread::quoted(text);
                 ToolError::Invalid(format!("language {text} is not supported; {}", supported()))
             })
     }

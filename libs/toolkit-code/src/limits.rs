@@ -5,8 +5,6 @@ use std::time::Duration;
 /// How long one call works before it answers with what it has. The attempt's own deadline wins
 /// when it is sooner.
 pub(crate) const SCAN_TIME: Duration = Duration::from_secs(45);
-/// Kept free before the attempt's deadline, so that a partial answer still arrives.
-pub(crate) const DEADLINE_MARGIN: Duration = Duration::from_secs(2);
 /// How long one file may take to parse and to query.
 pub(crate) const PARSE_TIME: Duration = Duration::from_secs(2);
 
@@ -18,17 +16,11 @@ pub(crate) const LINE_BYTES: usize = 20_000;
 pub(crate) const BINARY_PROBE_BYTES: usize = 8 * 1024;
 /// The largest file whose lines `code_structure` counts.
 pub(crate) const COUNTED_BYTES: u64 = 8 * 1024 * 1024;
-/// The largest `.gitignore` that is honoured.
-pub(crate) const IGNORE_BYTES: u64 = 256 * 1024;
 /// The largest build manifest that is read for its name.
 pub(crate) const MANIFEST_BYTES: u64 = 1024 * 1024;
 
 /// Files that one call looks at.
 pub(crate) const FILES: usize = 20_000;
-/// Directory entries that one call looks at, ignored ones included.
-pub(crate) const ENTRIES: usize = 400_000;
-/// Directories inside each other; each open level holds one file descriptor.
-pub(crate) const FOLDER_DEPTH: usize = 64;
 /// Files between two progress reports.
 pub(crate) const PROGRESS_EVERY: usize = 50;
 
@@ -63,6 +55,6 @@ pub(crate) const SKIPPED: usize = 10;
 pub(crate) const TEXT_CHARS: usize = 240;
 /// Bytes of a definition that are read to make its signature.
 pub(crate) const SIGNATURE_BYTES: usize = 2_000;
-/// Bytes of a path, a glob or a name in a request.
-pub(crate) const PATH_BYTES: usize = 4_096;
+/// Bytes of a glob or a name in a request.
+pub(crate) const GLOB_BYTES: usize = 4_096;
 pub(crate) const NAME_BYTES: usize = 256;

@@ -5,15 +5,15 @@ use std::{path::Path, sync::Arc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use waybill_toolkit::{Effect, ToolContext, ToolError, ToolSpec, TypedTool};
+use waybill_workspace::{Job, shown};
 
 use crate::{
     Shared,
     definitions::Definitions,
-    job::{self, Watch},
+    job,
     kind::Kind,
     language::Language,
     limits::{OUTLINE_DEFINITIONS, OUTLINE_DEPTH, OUTLINE_FILES, OUTLINE_PATHS},
-    root::shown,
     scope::{Coverage, Narrowing, Scope, Visited, line},
     source::{Failed, Sources, Text, broken_lines},
     walk::WalkError,
@@ -92,7 +92,7 @@ impl TypedTool for Outline {
 
     async fn run(&self, input: OutlineInput, cx: &ToolContext) -> Result<OutlineOutput, ToolError> {
         let shared = Arc::clone(&self.0);
-        job::run(cx, move |watch| outline(&shared, &input, watch)).await
+        job::run(cx, move |job| outline(&shared, &input, job)).await
     }
 
     fn render(output: &OutlineOutput) -> String {
@@ -147,11 +147,7 @@ fn render(text: &mut String, definitions: &[Outlined], level: usize) {
     }
 }
 
-fn outline(
-    shared: &Shared,
-    input: &OutlineInput,
-    watch: &Watch,
-) -> Result<OutlineOutput, ToolError> {
+fn outline(shared: &Shared, input: &OutlineInput, job: &Job) -> Result<OutlineOutput, ToolError> {
     let paths: Vec<&String> = input.path.iter().chain(&input.paths).collect();
     if paths.is_empty() || paths.len() > OUTLINE_PATHS {
         let why = format!("give a path, or paths with 1 to {OUTLINE_PATHS} of them");
@@ -172,7 +168,7 @@ fn outline(
             ..Narrowing::default()
         };
         let scope = Scope::new(&shared.roots, narrow)?;
-        let listing = match scope.sources(watch) {
+        let listing = match scope.sources(job) {
             Ok(listing) => listing,
             Err(WalkError::Start(why)) if paths.len() > 1 => {
                 output.coverage.skip(scope.start(), &why);
@@ -183,7 +179,7 @@ fn outline(
         let coverage = scope.visit(
             &listing,
             &shared.grammars,
-            watch,
+            job,
             &mut |sources, path, language| {
                 room.check()?;
                 let (outline, visited) = file(sources, path, language, input, &mut room)?;
@@ -225,7 +221,7 @@ fn file(
 ) -> Result<(FileOutline, Visited), Failed> {
     let text = sources.read(path)?;
     let tree = sources.parse(language, &text)?;
-    let found = Definitions::find(sources.grammar(language), &tree, &text, sources.watch());
+    let found = Definitions::find(sources.grammar(language), &tree, &text, sources.job());
     let outline = FileOutline {
         path: shown(path),
         language,

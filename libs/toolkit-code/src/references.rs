@@ -6,16 +6,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tree_sitter::{Node, Tree};
 use waybill_toolkit::{Effect, ToolContext, ToolError, ToolSpec, TypedTool};
+use waybill_workspace::{Job, shown};
 
 use crate::{
     Shared,
     definitions::Definitions,
-    job::{self, Watch},
+    job,
     language::Language,
     limits::{CANDIDATES, NAME_BYTES},
-    root::{quoted, shown},
     scope::{Coverage, Narrowing, Scope, Visited, line, results},
     source::{Failed, Sources, Text, advance, line_of},
+    unread::quoted,
 };
 
 pub(crate) struct References(pub(crate) Arc<Shared>);
@@ -102,7 +103,7 @@ impl TypedTool for References {
         cx: &ToolContext,
     ) -> Result<ReferencesOutput, ToolError> {
         let shared = Arc::clone(&self.0);
-        job::run(cx, move |watch| search(&shared, &input, watch)).await
+        job::run(cx, move |job| search(&shared, &input, job)).await
     }
 
     fn render(output: &ReferencesOutput) -> String {
@@ -153,7 +154,7 @@ impl TypedTool for References {
 fn search(
     shared: &Shared,
     input: &ReferencesInput,
-    watch: &Watch,
+    job: &Job,
 ) -> Result<ReferencesOutput, ToolError> {
     let name = identifier(&input.name)?;
     let scope = Scope::new(
@@ -165,9 +166,7 @@ fn search(
             language: input.language.as_deref(),
         },
     )?;
-    let listing = scope
-        .sources(watch)
-        .map_err(|error| scope.refused(&error))?;
+    let listing = scope.sources(job).map_err(|error| scope.refused(&error))?;
     let limit = results(input.limit);
     let mut found = Found {
         references: Vec::new(),
@@ -177,7 +176,7 @@ fn search(
     let coverage = scope.visit(
         &listing,
         &shared.grammars,
-        watch,
+        job,
         &mut |sources, path, language| {
             if found.total >= CANDIDATES {
                 return Err(Failed::Full(format!("counting stopped at {CANDIDATES}")));
@@ -229,7 +228,7 @@ fn file(
     if nodes.is_empty() {
         return Ok(Visited::Whole);
     }
-    let definitions = Definitions::find(sources.grammar(language), &tree, &text, sources.watch());
+    let definitions = Definitions::find(sources.grammar(language), &tree, &text, sources.job());
     let before = found.total;
     for node in nodes {
         let this = role_of(&definitions, node);

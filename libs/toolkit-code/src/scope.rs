@@ -1,29 +1,25 @@
 //! Which files a search looks at, and what became of them.
 
-use std::{
-    fmt::Write,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fmt::Write, path::Path};
 
 use globset::{GlobBuilder, GlobMatcher};
 use schemars::JsonSchema;
 use serde::Serialize;
 use waybill_toolkit::ToolError;
+use waybill_workspace::{Job, Place, Roots, Stop, shown};
 
 use crate::{
-    job::{Stop, Watch},
+    job,
     language::{Grammars, Language},
-    limits::{PATH_BYTES, SKIPPED},
-    root::{OpenRoot, Roots, Unread, quoted, relative, shown},
+    limits::{GLOB_BYTES, SKIPPED},
     source::{Failed, Sources},
+    unread::{Unread, quoted},
     walk::{self, Listing, WalkError},
 };
 
 /// A folder or a file of a root, narrowed by glob and language.
 pub(crate) struct Scope {
-    pub(crate) root: Arc<OpenRoot>,
-    start: PathBuf,
+    place: Place,
     glob: Option<GlobMatcher>,
     language: Option<Language>,
 }
@@ -70,25 +66,24 @@ pub(crate) struct Coverage {
 impl Scope {
     pub(crate) fn new(roots: &Roots, narrow: Narrowing<'_>) -> Result<Self, ToolError> {
         Ok(Self {
-            root: roots.find(narrow.root)?,
-            start: relative(narrow.path.unwrap_or_default())?,
+            place: roots.place(narrow.root, narrow.path.unwrap_or_default())?,
             glob: narrow.glob.map(glob).transpose()?,
             language: narrow.language.map(Language::parse).transpose()?,
         })
     }
 
     /// The supported files in the scope. A file that is named itself must be supported.
-    pub(crate) fn sources(&self, watch: &Watch) -> Result<Listing, WalkError> {
-        if !self.root.is_folder(&self.start)? {
-            if Language::of(&self.start).is_none() {
+    pub(crate) fn sources(&self, job: &Job) -> Result<Listing, WalkError> {
+        if !self.place.metadata()?.is_dir() {
+            if Language::of(self.start()).is_none() {
                 return Err(WalkError::Start(Unread::Unsupported));
             }
             return Ok(Listing {
-                files: vec![self.start.clone()],
+                files: vec![self.place.path.clone()],
                 ..Listing::default()
             });
         }
-        walk::list(&self.root, &self.start, watch, &|path| {
+        walk::list(&self.place, job, &|path| {
             let Some(found) = Language::of(path) else {
                 return false;
             };
@@ -98,22 +93,31 @@ impl Scope {
     }
 
     /// Every file in the scope, which must be a folder.
-    pub(crate) fn all(&self, watch: &Watch) -> Result<Listing, WalkError> {
-        if !self.root.is_folder(&self.start)? {
+    pub(crate) fn all(&self, job: &Job) -> Result<Listing, WalkError> {
+        if !self.place.metadata()?.is_dir() {
             return Err(WalkError::Start(Unread::NoFolder));
         }
-        walk::list(&self.root, &self.start, watch, &|_| true)
+        walk::list(&self.place, job, &|_| true)
     }
 
     pub(crate) fn start(&self) -> &Path {
-        &self.start
+        &self.place.path
+    }
+
+    pub(crate) fn root_name(&self) -> &str {
+        &self.place.root.name
+    }
+
+    /// A path of the same root.
+    pub(crate) fn beside(&self, path: &Path) -> Place {
+        Place::new(self.place.root.clone(), path.to_owned())
     }
 
     /// The same failure for the caller.
     pub(crate) fn refused(&self, error: &WalkError) -> ToolError {
         match error {
             WalkError::Cancelled => ToolError::Cancelled,
-            WalkError::Start(why) => ToolError::Invalid(format!("{} {why}", shown(&self.start))),
+            WalkError::Start(why) => ToolError::Invalid(format!("{} {why}", self.place.shown())),
         }
     }
 
@@ -122,22 +126,22 @@ impl Scope {
         &self,
         listing: &Listing,
         grammars: &Grammars,
-        watch: &Watch,
+        job: &Job,
         visit: &mut dyn FnMut(&mut Sources<'_>, &Path, Language) -> Result<Visited, Failed>,
     ) -> Result<Coverage, ToolError> {
         let mut coverage = Coverage::of(listing);
-        let mut sources = Sources::new(&self.root, grammars, watch);
+        let mut sources = Sources::new(self.place.root.clone(), grammars, job);
         for (done, path) in listing.files.iter().enumerate() {
-            watch.step(done, listing.files.len());
+            job::step(job, done, listing.files.len());
             let Some(language) = Language::of(path) else {
                 continue;
             };
-            let result = watch.check().map_err(Failed::Stop);
+            let result = job.go_on().map_err(Failed::Stop);
             match result.and_then(|()| visit(&mut sources, path, language)) {
                 Ok(Visited::Whole) => coverage.files += 1,
                 Ok(Visited::Partly) => {
                     coverage.files += 1;
-                    match watch.check() {
+                    match job.go_on() {
                         Ok(()) => coverage.cut(format!("{} is too large to finish", shown(path))),
                         Err(_) => coverage.time_up(done, listing.files.len()),
                     }
@@ -221,7 +225,7 @@ pub(crate) fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
 fn glob(text: &str) -> Result<GlobMatcher, ToolError> {
     let invalid =
         |why: &dyn std::fmt::Display| ToolError::Invalid(format!("glob {}: {why}", quoted(text)));
-    if text.len() > PATH_BYTES {
+    if text.len() > GLOB_BYTES {
         return Err(invalid(&"is too long"));
     }
     let text = text.strip_prefix("./").unwrap_or(text);

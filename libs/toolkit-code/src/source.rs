@@ -1,21 +1,23 @@
 //! A source file, read and parsed within the limits.
 
-use std::{path::Path, time::Instant};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use tree_sitter::{Node, ParseOptions, Parser, Tree};
 
+use waybill_workspace::{Job, OpenRoot, Place, Stop};
+
 use crate::{
-    job::{Stop, Watch},
+    job,
     language::{Grammar, Grammars, Language},
     limits::{ERROR_LINES, ERROR_NODES, FILE_BYTES, PARSE_TIME, TEXT_CHARS},
-    root::{OpenRoot, Unread, check_source},
+    unread::{self, Unread, check_source},
 };
 
 /// Reads and parses one file after the other.
 pub(crate) struct Sources<'a> {
-    root: &'a OpenRoot,
+    root: Arc<OpenRoot>,
     grammars: &'a Grammars,
-    watch: &'a Watch,
+    job: &'a Job,
     parser: Parser,
 }
 
@@ -38,30 +40,31 @@ impl From<Unread> for Failed {
 }
 
 impl<'a> Sources<'a> {
-    pub(crate) fn new(root: &'a OpenRoot, grammars: &'a Grammars, watch: &'a Watch) -> Self {
+    pub(crate) fn new(root: Arc<OpenRoot>, grammars: &'a Grammars, job: &'a Job) -> Self {
         Self {
             root,
             grammars,
-            watch,
+            job,
             parser: Parser::new(),
         }
     }
 
     pub(crate) fn read(&self, path: &Path) -> Result<Text, Unread> {
-        let bytes = self.root.read(path, FILE_BYTES)?;
+        let place = Place::new(self.root.clone(), path.to_owned());
+        let bytes = unread::read(&place, FILE_BYTES)?;
         check_source(&bytes)?;
         Ok(Text(bytes))
     }
 
     /// The syntax tree; where the syntax is broken it holds error nodes.
     pub(crate) fn parse(&mut self, language: Language, text: &Text) -> Result<Tree, Failed> {
-        self.watch.check().map_err(Failed::Stop)?;
+        self.job.go_on().map_err(Failed::Stop)?;
         self.parser
             .set_language(&self.grammar(language).language)
             .expect("the grammars' ABI is supported: every one is loaded in tests");
         let bytes = text.0.as_slice();
         let until = Instant::now() + PARSE_TIME;
-        let mut flow = |_: &tree_sitter::ParseState| self.watch.flow(until);
+        let mut flow = |_: &tree_sitter::ParseState| job::flow(self.job, until);
         let options = ParseOptions::new().progress_callback(&mut flow);
         let mut rest = |at: usize, _| bytes.get(at..).unwrap_or_default();
         let tree = self
@@ -69,8 +72,8 @@ impl<'a> Sources<'a> {
             .parse_with_options(&mut rest, None, Some(options));
         tree.ok_or_else(|| {
             self.parser.reset();
-            self.watch
-                .check()
+            self.job
+                .go_on()
                 .map_or_else(Failed::Stop, |()| Failed::File(Unread::Slow))
         })
     }
@@ -79,8 +82,8 @@ impl<'a> Sources<'a> {
         self.grammars.get(language)
     }
 
-    pub(crate) fn watch(&self) -> &'a Watch {
-        self.watch
+    pub(crate) fn job(&self) -> &'a Job {
+        self.job
     }
 }
 

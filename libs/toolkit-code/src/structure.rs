@@ -9,16 +9,17 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use waybill_toolkit::{Effect, ToolContext, ToolError, ToolSpec, TypedTool};
+use waybill_workspace::{Job, Place, Stop, shown};
 
 use crate::{
     Shared,
     conventions::{entry_point, is_outlined, language_name},
-    job::{self, Stop, Watch},
+    job,
     limits::{COUNTED_BYTES, MANIFEST_BYTES, STRUCTURE_ITEMS},
     manifest,
-    root::{OpenRoot, is_binary, shown},
     scope::{Coverage, Narrowing, Scope, line},
     source::count_lines,
+    unread::{self, is_binary},
 };
 
 pub(crate) struct Structure(pub(crate) Arc<Shared>);
@@ -111,7 +112,7 @@ impl TypedTool for Structure {
         cx: &ToolContext,
     ) -> Result<StructureOutput, ToolError> {
         let shared = Arc::clone(&self.0);
-        job::run(cx, move |watch| structure(&shared, &input, watch)).await
+        job::run(cx, move |job| structure(&shared, &input, job)).await
     }
 
     fn render(output: &StructureOutput) -> String {
@@ -182,7 +183,7 @@ fn heading(text: &mut String, heading: &str, empty: bool) {
 fn structure(
     shared: &Shared,
     input: &StructureInput,
-    watch: &Watch,
+    job: &Job,
 ) -> Result<StructureOutput, ToolError> {
     let narrow = Narrowing {
         root: input.root.as_deref(),
@@ -190,15 +191,15 @@ fn structure(
         ..Narrowing::default()
     };
     let scope = Scope::new(&shared.roots, narrow)?;
-    let listing = scope.all(watch).map_err(|error| scope.refused(&error))?;
+    let listing = scope.all(job).map_err(|error| scope.refused(&error))?;
     let mut survey = Survey {
         coverage: Coverage::of(&listing),
         ..Survey::default()
     };
     for (done, path) in listing.files.iter().enumerate() {
-        watch.step(done, listing.files.len());
-        match watch.check() {
-            Ok(()) => survey.add(&scope.root, scope.start(), path),
+        job::step(job, done, listing.files.len());
+        match job.go_on() {
+            Ok(()) => survey.add(&scope, path),
             Err(Stop::Cancelled) => return Err(ToolError::Cancelled),
             Err(Stop::TimeUp) => {
                 survey.coverage.time_up(done, listing.files.len());
@@ -229,15 +230,16 @@ struct Survey {
 }
 
 impl Survey {
-    fn add(&mut self, root: &OpenRoot, start: &Path, path: &Path) {
+    fn add(&mut self, scope: &Scope, path: &Path) {
+        let (place, start) = (scope.beside(path), scope.start());
         self.coverage.files += 1;
         if let Some(system) = manifest::system(path) {
-            self.manifest(root, path, system);
+            self.manifest(&place, system);
         }
         let language = language_name(path);
         let mut lines = 0;
         if let Some(language) = language {
-            match root.read(path, COUNTED_BYTES) {
+            match unread::read(&place, COUNTED_BYTES) {
                 Ok(bytes) if is_binary(&bytes) => {}
                 Ok(bytes) => {
                     lines = count_lines(&bytes);
@@ -272,8 +274,9 @@ impl Survey {
         }
     }
 
-    fn manifest(&mut self, root: &OpenRoot, path: &Path, system: &str) {
-        let declared = match root.read(path, MANIFEST_BYTES) {
+    fn manifest(&mut self, place: &Place, system: &str) {
+        let path = &place.path;
+        let declared = match unread::read(place, MANIFEST_BYTES) {
             Ok(bytes) => manifest::read(path, &bytes),
             Err(_) => manifest::Declared::default(),
         };
@@ -302,7 +305,7 @@ impl Survey {
                 .then_with(|| a.language.cmp(&b.language))
         });
         let mut output = StructureOutput {
-            root: scope.root.name.clone(),
+            root: scope.root_name().to_owned(),
             path: shown(scope.start()),
             languages,
             other_files: self.other_files,

@@ -5,17 +5,18 @@ use std::{path::Path, sync::Arc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use waybill_toolkit::{Effect, ToolContext, ToolError, ToolSpec, TypedTool};
+use waybill_workspace::{Job, shown};
 
 use crate::{
     Shared,
     definitions::Definitions,
-    job::{self, Watch},
+    job,
     kind::Kind,
     language::Language,
     limits::{CANDIDATES, NAME_BYTES},
-    root::{quoted, shown},
     scope::{Coverage, Narrowing, Scope, Visited, line, results},
     source::{Failed, Sources},
+    unread::quoted,
 };
 
 pub(crate) struct Symbols(pub(crate) Arc<Shared>);
@@ -105,7 +106,7 @@ impl TypedTool for Symbols {
 
     async fn run(&self, input: SymbolsInput, cx: &ToolContext) -> Result<SymbolsOutput, ToolError> {
         let shared = Arc::clone(&self.0);
-        job::run(cx, move |watch| search(&shared, &input, watch)).await
+        job::run(cx, move |job| search(&shared, &input, job)).await
     }
 
     fn render(output: &SymbolsOutput) -> String {
@@ -153,11 +154,7 @@ struct Wanted<'a> {
     lowercase: String,
 }
 
-fn search(
-    shared: &Shared,
-    input: &SymbolsInput,
-    watch: &Watch,
-) -> Result<SymbolsOutput, ToolError> {
+fn search(shared: &Shared, input: &SymbolsInput, job: &Job) -> Result<SymbolsOutput, ToolError> {
     let wanted = Wanted::of(input)?;
     let scope = Scope::new(
         &shared.roots,
@@ -168,14 +165,12 @@ fn search(
             language: input.language.as_deref(),
         },
     )?;
-    let listing = scope
-        .sources(watch)
-        .map_err(|error| scope.refused(&error))?;
+    let listing = scope.sources(job).map_err(|error| scope.refused(&error))?;
     let mut found: Vec<(Rank, Symbol)> = Vec::new();
     let coverage = scope.visit(
         &listing,
         &shared.grammars,
-        watch,
+        job,
         &mut |sources, path, language| {
             if found.len() >= CANDIDATES {
                 return Err(Failed::Full(format!(
@@ -207,7 +202,7 @@ fn file(
         return Ok(Visited::Whole);
     }
     let tree = sources.parse(language, &text)?;
-    let definitions = Definitions::find(sources.grammar(language), &tree, &text, sources.watch());
+    let definitions = Definitions::find(sources.grammar(language), &tree, &text, sources.job());
     for (index, definition) in definitions.list.iter().enumerate() {
         if wanted.kind.is_some_and(|kind| kind != definition.kind) {
             continue;

@@ -3,8 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 
 use waybill_toolkit::ToolError;
-
-use crate::job::Job;
+use waybill_workspace::Job;
 
 /// Where a NUL byte makes a file binary, as git and grep decide.
 const SNIFFED_BYTES: usize = 8 * 1024;

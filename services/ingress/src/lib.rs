@@ -77,6 +77,22 @@ pub fn metered_router(gateway: Gateway, meter: &Meter) -> Result<Router, StateKe
         .layer(middleware::from_fn(span::enter)))
 }
 
+/// `/healthz`, `/readyz` and `/metrics` alone: for a process without the door. Let only load
+/// balancers and Prometheus reach it.
+pub fn probes(
+    bus: &Bus,
+    subscriptions: &[Subscription],
+    readiness: &Readiness,
+    meter: &Meter,
+) -> Router {
+    let vitals = vitals::Vitals::new(bus, &subscriptions.into());
+    let metrics = metrics::Metrics::new(vitals.clone(), meter);
+    health::router(readiness.clone(), vitals)
+        .merge(metrics::router(metrics))
+        .fallback(problem::no_such_route)
+        .method_not_allowed_fallback(problem::no_such_method)
+}
+
 /// The routes that take a key.
 fn keyed(gateway: Gateway, metrics: &metrics::Metrics) -> Result<Router, StateKeyTooShort> {
     let (desk, settings) = (gateway.mcp.desk.clone(), gateway.mcp.settings.clone());

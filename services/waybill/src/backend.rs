@@ -8,10 +8,16 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use futures::future::BoxFuture;
+#[cfg(feature = "aws")]
+use waybill_backend_aws::EventRelay;
 use waybill_ingress::Check;
-use waybill_messaging::{Blobs, Clock, Driver, KeyRing, Ledger, Queue};
+use waybill_messaging::{Blobs, Clock, KeyRing, Ledger, Queue, Subscription};
 
-use crate::config::{BackendKind, Config};
+use crate::{
+    compose::TOPOLOGY,
+    config::{BackendKind, Config},
+    reconciler::Reconciler,
+};
 
 /// The four ports, and what comes with them.
 pub(crate) struct Backend {
@@ -21,21 +27,38 @@ pub(crate) struct Backend {
     pub(crate) blobs: Arc<dyn Blobs>,
     /// For `waybill doctor`.
     pub(crate) checks: Vec<Check>,
-    /// What must be done beside the services as long as they run.
-    pub(crate) chores: Vec<Chore>,
-    /// What it still has to end when everything else has ended.
-    pub(crate) closing: BoxFuture<'static, ()>,
+    /// What must be done at times as long as the services run.
+    pub(crate) reconcilers: Vec<Reconciler>,
+    pub(crate) flush: Flush,
+    /// The backend's own service, where it has one.
+    #[cfg(feature = "aws")]
+    pub(crate) relay: Option<Arc<EventRelay>>,
 }
 
-/// Hands a reconciler of the backend's own to the driver.
-pub(crate) type Chore = Box<dyn FnOnce(&Driver) + Send>;
+/// Waits for what the backend does in the background. Again and again, before a process ends or is
+/// frozen.
+pub(crate) type Flush = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// Every subscription of an installation over `backend`.
+pub(crate) fn topology(backend: BackendKind) -> &'static [Subscription] {
+    match backend {
+        #[cfg(feature = "aws")]
+        BackendKind::Aws => aws::TOPOLOGY,
+        _ => TOPOLOGY,
+    }
+}
 
 impl Backend {
-    pub(crate) async fn open(config: &Config, clock: &Clock) -> Result<Self> {
+    /// `topology`: whose queues are needed here.
+    pub(crate) async fn open(
+        config: &Config,
+        clock: &Clock,
+        topology: &[Subscription],
+    ) -> Result<Self> {
         match config.backend {
-            BackendKind::Embedded => embedded::open(config, clock),
+            BackendKind::Embedded => embedded::open(config, clock, topology),
             #[cfg(feature = "aws")]
-            BackendKind::Aws => aws::open(config, clock).await,
+            BackendKind::Aws => aws::open(config, clock, topology).await,
             #[cfg(not(feature = "aws"))]
             BackendKind::Aws => anyhow::bail!("this waybill was built without AWS"),
         }

@@ -2,6 +2,7 @@
 //! that reads the environment.
 
 use std::{
+    collections::BTreeSet,
     fmt::Display,
     net::SocketAddr,
     ops::RangeInclusive,
@@ -14,7 +15,7 @@ use clap::Args;
 use serde::Deserialize;
 use waybill_ingress::RateLimit;
 
-use crate::address::host_of;
+use crate::{address::host_of, services::Service};
 
 const FILE: &str = "waybill.toml";
 const DAY_S: u64 = 24 * 3_600;
@@ -57,6 +58,21 @@ pub(crate) struct UpArgs {
     /// With --backend aws: an emulator's URL in place of AWS
     #[arg(long, env = "WAYBILL_ENDPOINT_URL", value_name = "URL")]
     pub(crate) endpoint_url: Option<String>,
+    /// With --backend aws: what the names of the installation's resources begin with
+    /// [default: waybill]
+    #[arg(long, env = "WAYBILL_PREFIX", value_name = "PREFIX")]
+    pub(crate) prefix: Option<String>,
+    /// With --backend aws: run only these services in this process [default: all]
+    #[arg(
+        long,
+        env = "WAYBILL_SERVICES",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub(crate) services: Vec<Service>,
+    /// With --endpoint-url: what of the emulator's answers goes wrong. For tests only.
+    #[arg(long, env = "WAYBILL_FAULTS", value_name = "SHARES", hide = true)]
+    pub(crate) faults: Option<String>,
     /// Serve the conformance suite's fixture tools, to anybody on this machine. For tests only.
     #[arg(long, env = "WAYBILL_CONFORMANCE", hide = true)]
     pub(crate) conformance: bool,
@@ -89,6 +105,8 @@ pub(crate) struct Aws {
     /// Of every resource's name: two installations of an account have two.
     pub(crate) prefix: String,
     pub(crate) endpoint_url: Option<String>,
+    #[serde(skip)]
+    pub(crate) faults: Option<String>,
 }
 
 impl Default for Aws {
@@ -97,6 +115,7 @@ impl Default for Aws {
             region: None,
             prefix: "waybill".to_owned(),
             endpoint_url: None,
+            faults: None,
         }
     }
 }
@@ -126,6 +145,7 @@ struct File {
     http: Http,
     calls: Calls,
     backend: Option<BackendKind>,
+    services: Vec<Service>,
     aws: Aws,
 }
 
@@ -249,13 +269,43 @@ pub(crate) struct Config {
     pub(crate) calls: Calls,
     pub(crate) backend: BackendKind,
     pub(crate) aws: Aws,
+    /// What runs in this process.
+    pub(crate) services: BTreeSet<Service>,
     pub(crate) conformance: bool,
     /// The files that all this was read from. There may be credentials in them.
     pub(crate) sources: Vec<PathBuf>,
 }
 
 impl Config {
+    /// For whoever starts it by hand: its tools read the current folder, unless told otherwise.
     pub(crate) fn load(args: UpArgs) -> Result<Self> {
+        let mut config = Self::read(args)?;
+        if config.roots.is_empty() {
+            let path = std::env::current_dir().context("the current folder is gone")?;
+            config.roots.push(Root {
+                name: "workspace".to_owned(),
+                path,
+            });
+        }
+        Ok(config)
+    }
+
+    /// For a service in a process of its own. It reads no folder that was not named: where a host
+    /// starts it there may be anything.
+    #[cfg(feature = "aws")]
+    pub(crate) fn for_service(args: UpArgs, service: Service) -> Result<Self> {
+        let mut config = Self::read(args)?;
+        if config.backend != BackendKind::Aws {
+            bail!(
+                "{service} in a process of its own needs a backend that processes share: set \
+                 WAYBILL_BACKEND=aws"
+            );
+        }
+        config.services = BTreeSet::from([service]);
+        Ok(config)
+    }
+
+    fn read(args: UpArgs) -> Result<Self> {
         let default = || Some(PathBuf::from(FILE)).filter(|path| path.exists());
         let path = args.config.clone().or_else(default);
         let file = path.as_deref().map_or_else(|| Ok(File::default()), read)?;
@@ -263,6 +313,8 @@ impl Config {
         file.calls.check()?;
         let mut aws = file.aws;
         aws.endpoint_url = args.endpoint_url.or(aws.endpoint_url);
+        aws.prefix = args.prefix.unwrap_or(aws.prefix);
+        aws.faults = args.faults;
         aws.check()?;
         let mut roots = args
             .roots
@@ -272,13 +324,8 @@ impl Config {
         if roots.is_empty() {
             roots = file.roots;
         }
-        if roots.is_empty() {
-            let path = std::env::current_dir().context("the current folder is gone")?;
-            roots.push(Root {
-                name: "workspace".to_owned(),
-                path,
-            });
-        }
+        let backend = args.backend.or(file.backend).unwrap_or_default();
+        let services = chosen([args.services, file.services], backend)?;
         let default = SocketAddr::from(([127, 0, 0, 1], 8080));
         let mcp_config = args.mcp_config.or(file.mcp_config);
         let public_url = args.public_url.or(file.public_url);
@@ -303,8 +350,9 @@ impl Config {
             log_format: args.log_format.or(file.log_format).unwrap_or_default(),
             http: file.http,
             calls: file.calls,
-            backend: args.backend.or(file.backend).unwrap_or_default(),
+            backend,
             aws,
+            services,
             conformance: args.conformance,
         })
     }
@@ -313,19 +361,32 @@ impl Config {
     pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 }
 
+/// The first that names any; all where none does.
+fn chosen(told: [Vec<Service>; 2], backend: BackendKind) -> Result<BTreeSet<Service>> {
+    let told = told.into_iter().find(|services| !services.is_empty());
+    let all = Service::of(backend);
+    let services = told.map_or_else(|| all.clone(), BTreeSet::from_iter);
+    if backend == BackendKind::Embedded && services != all {
+        bail!(
+            "the embedded backend runs every service in one process, because its data directory \
+             is for one process alone: leave services out, or take --backend aws"
+        );
+    }
+    Ok(services)
+}
+
 /// Where everything is kept, unless told otherwise.
 pub(crate) fn data_dir(told: Option<PathBuf>) -> PathBuf {
     told.unwrap_or_else(|| PathBuf::from(".waybill"))
 }
 
 /// Reads `.env` of this folder or one above into the environment; refuses `WAYBILL_*` names that
-/// nothing reads.
-pub(crate) fn load_dotenv() -> Result<()> {
+/// nothing of `command` reads.
+pub(crate) fn load_dotenv(command: &clap::Command) -> Result<()> {
     if let Some(path) = dotenv_file() {
         dotenvy::from_path(&path).with_context(|| format!("cannot read {}", path.display()))?;
     }
-    let command = <crate::commands::Cli as clap::CommandFactory>::command();
-    let known = known_variables(&command);
+    let known = known_variables(command);
     let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for name in set.filter(|name| name.starts_with("WAYBILL_")) {
         if !known.contains(&name) {
@@ -470,6 +531,40 @@ mod tests {
             format!("{files:?} {log} {log_format:?} {http:?} {calls:?}")
         };
         assert_eq!(told(Some(path)), told(None));
+    }
+
+    #[test]
+    fn services_apart_need_a_backend_that_processes_share() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("waybill.toml");
+        std::fs::write(&path, "services = [\"audit-sink\"]\n").unwrap();
+        let told = |backend, services: &[Service]| {
+            Config::load(UpArgs {
+                config: Some(path.clone()),
+                backend: Some(backend),
+                services: services.to_vec(),
+                ..UpArgs::default()
+            })
+        };
+        let aws = told(BackendKind::Aws, &[]).unwrap();
+        assert_eq!(aws.services, BTreeSet::from([Service::AuditSink]));
+        let flag = told(BackendKind::Aws, &[Service::Ingress]).unwrap();
+        assert_eq!(flag.services, BTreeSet::from([Service::Ingress]));
+        let error = told(BackendKind::Embedded, &[]).unwrap_err().to_string();
+        assert!(error.contains("--backend aws"), "{error}");
+        let all = Vec::from_iter(Service::of(BackendKind::Embedded));
+        assert!(told(BackendKind::Embedded, &all).is_ok());
+    }
+
+    #[test]
+    fn an_unknown_service_is_an_error_that_names_the_known() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("waybill.toml");
+        std::fs::write(&path, "services = [\"audit\"]\n").unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        for known in Service::of(BackendKind::Aws) {
+            assert!(error.contains(&known.to_string()), "{error}");
+        }
     }
 
     #[test]

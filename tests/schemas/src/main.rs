@@ -6,6 +6,7 @@ mod event;
 mod files;
 mod json;
 mod pages;
+mod template;
 mod topology;
 
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ use files::Files;
 
 fn main() -> Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let files = published();
+    let files = published()?;
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => {
             let changed = files.write()?;
@@ -38,7 +39,7 @@ fn main() -> Result<ExitCode> {
 }
 
 /// Every generated file.
-fn published() -> Files {
+fn published() -> Result<Files> {
     let mut files = Files::default();
     for &kind in waybill_events::EventType::ALL {
         let name = kind.as_str();
@@ -57,14 +58,16 @@ fn published() -> Files {
     files.add("docs/topology.md", pages::topology());
     files.add("docs/cost.md", waybill_capacity::cost_page());
     files.add("docs/scaling.md", waybill_capacity::scaling_page());
-    files
+    let template = template::text(template::SERVICES, topology::SUBSCRIPTIONS)?;
+    files.add("infra/template.yaml", template);
+    Ok(files)
 }
 
 #[cfg(test)]
 mod tests {
     #[test]
     fn committed_files_say_what_the_code_says() {
-        let stale = super::published().stale().unwrap();
+        let stale = super::published().unwrap().stale().unwrap();
         assert!(stale.is_empty(), "run `cargo xtask generate`: {stale:?}");
     }
 }

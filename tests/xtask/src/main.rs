@@ -7,6 +7,7 @@ mod command;
 mod emulator;
 mod gate;
 mod gateway;
+mod package;
 mod place;
 mod tools;
 
@@ -23,6 +24,7 @@ cargo xtask COMMAND
   clients [NAME...]     third-party MCP clients against the binary
   conformance           the official MCP conformance suite against the binary
   emulator COMMAND...   a command beside AWS emulators, which AWS_EMULATOR_URL and KMS_EMULATOR_URL name
+  package               each service as Lambda takes it, in target/lambda
   bench [OPTION...]     calls a second and their latency, beside the same tool called directly
   soak [CYCLES]         the binary killed by SIGKILL under load and started again, 1000 times
   capacity [OPTION...]  what an installation on AWS costs and what breaks first, by region and load
@@ -69,6 +71,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["soak"] => soak("1000"),
         ["soak", cycles] => soak(cycles),
         ["emulator", command @ ..] => emulator::with_emulators(command),
+        ["package"] => package::package(),
         ["conformance"] => clients::run_clients(&["conformance"]),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -1,6 +1,9 @@
 //! Events between their commit and the topic.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use aws_sdk_dynamodb::{
     error::SdkError,
@@ -20,7 +23,11 @@ use super::{
     random_below,
     schema::{BODY, COMMITTED_AT, EVENT, KIND, SHARD, TENANT, TTL},
 };
-use crate::{Clients, Names, error::port_error};
+use crate::{
+    Clients, Names,
+    coalesce::{Coalescer, Limits, for_each},
+    error::port_error,
+};
 
 /// A partition of `DynamoDB` takes 1,000 write units a second, and an event costs three: 16 shards
 /// hold about 5,000 events of 1 KB a second before `DynamoDB` has to split them.
@@ -43,10 +50,24 @@ pub(super) struct Message {
     pub(super) body: Bytes,
 }
 
+/// Deletes, by the event's id.
+const LIMITS: Limits<String> = Limits {
+    entries: MAX_DELETES,
+    bytes: usize::MAX,
+    size: |_| 0,
+};
+
 #[derive(Clone, Debug)]
 pub(super) struct Outbox {
+    table: Table,
+    /// For commits that are under way at the same time.
+    together: Coalescer<String, Result<()>>,
+}
+
+#[derive(Clone, Debug)]
+struct Table {
     dynamodb: aws_sdk_dynamodb::Client,
-    table: String,
+    name: String,
 }
 
 impl Message {
@@ -81,26 +102,38 @@ impl Message {
             },
         })
     }
+}
 
-    fn key(&self) -> Item {
-        HashMap::from([
-            (SHARD.to_owned(), number(shard(&self.id))),
-            (EVENT.to_owned(), text(&self.id)),
-        ])
-    }
+fn key(id: &str) -> Item {
+    HashMap::from([
+        (SHARD.to_owned(), number(shard(id))),
+        (EVENT.to_owned(), text(id)),
+    ])
 }
 
 impl Outbox {
     pub(super) fn new(clients: &Clients, names: &Names) -> Self {
-        Self {
+        let table = Table {
             dynamodb: clients.dynamodb.clone(),
-            table: names.outbox(),
-        }
+            name: names.outbox(),
+        };
+        let its = table.clone();
+        let together = Coalescer::new(LIMITS, move |ids: Vec<String>| {
+            let table = its.clone();
+            async move {
+                let each = ids.len();
+                match table.delete(ids).await {
+                    Ok(()) => (0..each).map(|_| Ok(())).collect(),
+                    Err(error) => for_each(error, each),
+                }
+            }
+        });
+        Self { table, together }
     }
 
     /// The item of a commit at `now`, in milliseconds.
     pub(super) fn put(&self, event: &Message, now: i64) -> Result<TransactWriteItem> {
-        let mut item = event.key();
+        let mut item = key(&event.id);
         item.extend([
             (KIND.to_owned(), text(&event.kind)),
             (TENANT.to_owned(), text(&event.tenant)),
@@ -108,39 +141,18 @@ impl Outbox {
             (COMMITTED_AT.to_owned(), number(now)),
             (TTL.to_owned(), retained(now)),
         ]);
-        let put = Put::builder().table_name(&self.table).set_item(Some(item));
+        let put = Put::builder()
+            .table_name(&self.table.name)
+            .set_item(Some(item));
         let put = put.build().map_err(incomplete)?;
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
-    /// Removes what was published.
+    /// Removes what was published, in the company of what others remove at this moment.
     pub(super) async fn forget(&self, events: &[Message]) -> Result<()> {
-        for some in events.chunks(MAX_DELETES) {
-            let deletes = some.iter().map(|event| {
-                let delete = DeleteRequest::builder().set_key(Some(event.key()));
-                let delete = delete.build().map_err(incomplete)?;
-                Ok(WriteRequest::builder().delete_request(delete).build())
-            });
-            self.delete(deletes.collect::<Result<_>>()?).await?;
-        }
-        Ok(())
-    }
-
-    async fn delete(&self, deletes: Vec<WriteRequest>) -> Result<()> {
-        let mut left = HashMap::from([(self.table.clone(), deletes)]);
-        for attempt in 1..=ATTEMPTS {
-            let deleting = self.dynamodb.batch_write_item();
-            let deleted = deleting.set_request_items(Some(left)).send().await;
-            let deleted =
-                deleted.map_err(|error| port_error("the outbox is not emptied", error))?;
-            left = deleted.unprocessed_items.unwrap_or_default();
-            if left.is_empty() {
-                return Ok(());
-            }
-            sleep(PAUSE * attempt).await;
-        }
-        let undone = "DynamoDB leaves deletes undone";
-        Err(Error::unavailable("the outbox is not emptied", undone))
+        let ids = events.iter().map(|event| event.id.clone());
+        let mut outcomes = self.together.ask_all(ids).await.into_iter();
+        outcomes.try_for_each(Result::flatten)
     }
 
     /// Publishes and forgets up to `limit` events that were committed at or before `before`, in
@@ -199,9 +211,10 @@ impl Outbox {
         before: i64,
         start: Option<Item>,
     ) -> Result<QueryOutput, SdkError<QueryError>> {
-        self.dynamodb
+        self.table
+            .dynamodb
             .query()
-            .table_name(&self.table)
+            .table_name(&self.table.name)
             .consistent_read(true)
             .key_condition_expression("#shard = :shard")
             .filter_expression("#committed_at <= :before")
@@ -212,6 +225,33 @@ impl Outbox {
             .limit(PAGE)
             .send()
             .await
+    }
+}
+
+impl Table {
+    /// One request, and more where that leaves some undone.
+    async fn delete(&self, ids: Vec<String>) -> Result<()> {
+        // A batch must not name an item twice.
+        let ids: HashSet<String> = ids.into_iter().collect();
+        let deletes = ids.iter().map(|id| {
+            let delete = DeleteRequest::builder().set_key(Some(key(id)));
+            let delete = delete.build().map_err(incomplete)?;
+            Ok(WriteRequest::builder().delete_request(delete).build())
+        });
+        let mut left = HashMap::from([(self.name.clone(), deletes.collect::<Result<_>>()?)]);
+        for attempt in 1..=ATTEMPTS {
+            let deleting = self.dynamodb.batch_write_item();
+            let deleted = deleting.set_request_items(Some(left)).send().await;
+            let deleted =
+                deleted.map_err(|error| port_error("the outbox is not emptied", error))?;
+            left = deleted.unprocessed_items.unwrap_or_default();
+            if left.is_empty() {
+                return Ok(());
+            }
+            sleep(PAUSE * attempt).await;
+        }
+        let undone = "DynamoDB leaves deletes undone";
+        Err(Error::unavailable("the outbox is not emptied", undone))
     }
 }
 

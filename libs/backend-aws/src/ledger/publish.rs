@@ -1,6 +1,8 @@
 //! Events onto the topic.
 
-use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
+use std::collections::HashSet;
+
+use aws_sdk_sns::types::{BatchResultErrorEntry, MessageAttributeValue, PublishBatchRequestEntry};
 use waybill_messaging::{Error, Result};
 
 use super::{
@@ -8,7 +10,11 @@ use super::{
     outbox::Message,
     schema::{KIND, TENANT},
 };
-use crate::{Clients, error::port_error};
+use crate::{
+    Clients,
+    coalesce::{Coalescer, Limits, for_each},
+    error::port_error,
+};
 
 /// Quotas of SNS: entries of a batch, and bytes of it, names and values of attributes included.
 const MAX_ENTRIES: usize = 10;
@@ -18,12 +24,26 @@ const ATTRIBUTES: usize = 1024;
 /// The largest event that fits a message, in bytes.
 pub(super) const MAX_EVENT: usize = MAX_BATCH - ATTRIBUTES;
 
+const LIMITS: Limits<Message> = Limits {
+    entries: MAX_ENTRIES,
+    bytes: MAX_BATCH,
+    size: |message| message.body.len() + ATTRIBUTES,
+};
+
 #[derive(Clone, Debug)]
 pub(super) struct Publisher {
-    sns: aws_sdk_sns::Client,
-    topic: String,
+    topic: Topic,
+    /// For commits that are under way at the same time.
+    together: Coalescer<Message, Result<()>>,
 }
 
+#[derive(Clone, Debug)]
+struct Topic {
+    sns: aws_sdk_sns::Client,
+    arn: String,
+}
+
+#[derive(Default)]
 pub(super) struct Published {
     /// Those that are on the topic.
     pub(super) messages: Vec<Message>,
@@ -36,23 +56,42 @@ pub(super) struct Published {
 impl Publisher {
     /// `topic`: its ARN.
     pub(super) fn new(clients: &Clients, topic: String) -> Self {
-        Self {
+        let topic = Topic {
             sns: clients.sns.clone(),
-            topic,
+            arn: topic,
+        };
+        let its = topic.clone();
+        let together = Coalescer::new(LIMITS, move |messages: Vec<Message>| {
+            let topic = its.clone();
+            async move {
+                let outcome = topic.publish(&messages).await;
+                outcome.unwrap_or_else(|error| for_each(error, messages.len()))
+            }
+        });
+        Self { topic, together }
+    }
+
+    /// In the company of what other commits publish at this moment.
+    pub(super) async fn announce(&self, messages: &[Message]) -> Published {
+        let asked = self.together.ask_all(messages.iter().cloned()).await;
+        let mut published = Published::default();
+        for (message, outcome) in messages.iter().zip(asked) {
+            published.tell(message, outcome.flatten());
         }
+        published
     }
 
     /// Ends with the first batch that fails as a whole: the next would fail as well. An event may
     /// be on the topic twice, when only the answer was lost.
     pub(super) async fn publish(&self, messages: &[Message]) -> Published {
-        let mut published = Published {
-            messages: Vec::with_capacity(messages.len()),
-            refused: None,
-            stopped: None,
-        };
+        let mut published = Published::default();
         for batch in batches(messages) {
-            match self.batch(batch, &mut published.messages).await {
-                Ok(refused) => published.refused = published.refused.or(refused),
+            match self.topic.publish(batch).await {
+                Ok(outcomes) => {
+                    for (message, outcome) in batch.iter().zip(outcomes) {
+                        published.tell(message, outcome);
+                    }
+                }
                 Err(error) => {
                     published.stopped = Some(error);
                     break;
@@ -61,13 +100,22 @@ impl Publisher {
         }
         published
     }
+}
 
-    /// Gives why some entries were refused, if any were.
-    async fn batch(
-        &self,
-        batch: &[Message],
-        published: &mut Vec<Message>,
-    ) -> Result<Option<Error>> {
+impl Published {
+    fn tell(&mut self, message: &Message, outcome: Result<()>) {
+        match outcome {
+            Ok(()) => self.messages.push(message.clone()),
+            Err(error) => {
+                self.refused.get_or_insert(error);
+            }
+        }
+    }
+}
+
+impl Topic {
+    /// One request; what became of each message. [`Err`]: nobody knows.
+    async fn publish(&self, batch: &[Message]) -> Result<Vec<Result<()>>> {
         let entries = batch
             .iter()
             .enumerate()
@@ -75,20 +123,30 @@ impl Publisher {
         let answer = self
             .sns
             .publish_batch()
-            .topic_arn(&self.topic)
+            .topic_arn(&self.arn)
             .set_publish_batch_request_entries(Some(entries.collect::<Result<_>>()?))
             .send()
             .await
             .map_err(|error| port_error("events cannot be published", error))?;
         let accepted = answer.successful().iter();
         let accepted = accepted.filter_map(|entry| entry.id()?.parse::<usize>().ok());
-        published.extend(accepted.filter_map(|at| batch.get(at).cloned()));
-        let refused = answer.failed().first().map(|first| {
-            let (code, message) = (first.code(), first.message().unwrap_or_default());
-            Error::unavailable("SNS refuses an event", format!("{code}: {message}"))
-        });
-        Ok(refused)
+        let accepted: HashSet<usize> = accepted.collect();
+        let outcome = |at| match accepted.contains(&at) {
+            true => Ok(()),
+            false => Err(refused(answer.failed(), at)),
+        };
+        Ok((0..batch.len()).map(outcome).collect())
     }
+}
+
+/// Why the entry at this place is not on the topic.
+fn refused(failed: &[BatchResultErrorEntry], at: usize) -> Error {
+    let said = failed.iter().find(|entry| entry.id() == at.to_string());
+    let said = said.map_or_else(
+        || "it is not in the answer".to_owned(),
+        |entry| format!("{}: {}", entry.code(), entry.message().unwrap_or_default()),
+    );
+    Error::unavailable("SNS refuses an event", said)
 }
 
 /// The entry's id is its place: an event's id may have characters that SNS does not take there.

@@ -1,95 +1,22 @@
 //! What an emulator never does: transactions in each other's way, throttling, lost answers, halves
 //! of batches left undone. Said by a script in place of the network.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
-
-use aws_config::{BehaviorVersion, Region, retry::RetryConfig};
-use aws_sdk_dynamodb::config::{
-    Credentials,
-    http::{HttpRequest, HttpResponse},
-};
-use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
-};
-use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
 use waybill_events::EventType;
 use waybill_messaging::{Clock, Commit, Error, Expect, Key, Ledger, Write};
 
 use super::{DynamoLedger, commit::ATTEMPTS};
-use crate::{Clients, Names};
+use crate::{Names, script::Script};
 
-/// Answers in order; what was asked, in order.
-#[derive(Clone, Debug, Default)]
-struct Script {
-    answers: Arc<Mutex<VecDeque<(u16, String)>>>,
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-impl HttpConnector for Script {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let asked = request.body().bytes().unwrap_or_default();
-        let asked = String::from_utf8(asked.to_vec()).unwrap();
-        self.requests.lock().unwrap().push(asked);
-        let answer = self.answers.lock().unwrap().pop_front();
-        let (status, body) = answer.expect("the script has an answer");
-        let status = status.try_into().unwrap();
-        HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(body))))
-    }
-}
-
-impl Script {
-    /// The ledger, and the script that answers it from here on.
-    async fn ledger(answers: Vec<(u16, String)>) -> (DynamoLedger, Self) {
-        let script = Self::default();
-        let table = "arn:aws:dynamodb:eu-central-1:123456789012:table/t-records";
-        let found = json!({ "Table": { "TableArn": table } });
-        script.say(vec![(200, found.to_string())]);
-        let connector = SharedHttpConnector::new(script.clone());
-        let retries = RetryConfig::standard()
-            .with_max_attempts(3)
-            .with_initial_backoff(Duration::from_millis(1));
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http_client_fn(move |_, _| connector.clone()))
-            .credentials_provider(Credentials::new("id", "secret", None, None, "given"))
-            .region(Region::from_static("eu-central-1"))
-            .retry_config(retries)
-            .load()
-            .await;
-        let clients = Clients {
-            dynamodb: aws_sdk_dynamodb::Client::new(&config),
-            sqs: aws_sdk_sqs::Client::new(&config),
-            sns: aws_sdk_sns::Client::new(&config),
-            kms: aws_sdk_kms::Client::new(&config),
-            s3: aws_sdk_s3::Client::new(&config),
-        };
-        let ledger = DynamoLedger::open(&clients, &Names::new("t"), Clock::system()).await;
-        script.requests.lock().unwrap().clear();
-        script.say(answers);
-        (ledger.unwrap(), script)
-    }
-
-    fn say(&self, answers: Vec<(u16, String)>) {
-        self.answers.lock().unwrap().extend(answers);
-    }
-
-    /// What was asked; every answer was used.
-    fn asked(&self) -> Vec<String> {
-        assert_eq!(*self.answers.lock().unwrap(), []);
-        std::mem::take(&mut self.requests.lock().unwrap())
-    }
-
-    fn asked_json(&self) -> Vec<Value> {
-        let asked = self.asked();
-        asked
-            .iter()
-            .map(|body| serde_json::from_str(body).unwrap())
-            .collect()
-    }
+/// The ledger, and the script that answers it from here on.
+async fn scripted(answers: Vec<(u16, String)>) -> (DynamoLedger, Script) {
+    let table = "arn:aws:dynamodb:eu-central-1:123456789012:table/t-records";
+    let found = json!({ "Table": { "TableArn": table } });
+    let (clients, script) = Script::clients(vec![(200, found.to_string())]).await;
+    let ledger = DynamoLedger::open(&clients, &Names::new("t"), Clock::system()).await;
+    script.asked();
+    script.say(answers);
+    (ledger.unwrap(), script)
 }
 
 fn done() -> (u16, String) {
@@ -148,7 +75,7 @@ fn tokens(requests: &[Value]) -> Vec<&str> {
 #[tokio::test]
 async fn another_transaction_is_waited_out() {
     let busy = || cancelled(&["TransactionConflict"]);
-    let (ledger, script) = Script::ledger(vec![busy(), busy(), done()]).await;
+    let (ledger, script) = scripted(vec![busy(), busy(), done()]).await;
     ledger.commit(writing()).await.unwrap();
     let asked = script.asked_json();
     let tokens = tokens(&asked);
@@ -163,7 +90,7 @@ async fn another_transaction_is_waited_out() {
 async fn a_record_that_is_always_in_other_hands_is_a_conflict() {
     let busy = cancelled(&["TransactionConflict"]);
     let answers = vec![busy; usize::try_from(ATTEMPTS).unwrap()];
-    let (ledger, script) = Script::ledger(answers).await;
+    let (ledger, script) = scripted(answers).await;
     let refused = ledger.commit(writing()).await;
     assert!(
         matches!(&refused, Err(Error::Conflict { key: named }) if *named == key()),
@@ -175,7 +102,7 @@ async fn a_record_that_is_always_in_other_hands_is_a_conflict() {
 #[tokio::test]
 async fn throttling_is_no_conflict() {
     for code in ["ThrottlingError", "ProvisionedThroughputExceeded"] {
-        let (ledger, script) = Script::ledger(vec![cancelled(&[code])]).await;
+        let (ledger, script) = scripted(vec![cancelled(&[code])]).await;
         let refused = ledger.commit(writing()).await;
         assert!(
             matches!(refused, Err(Error::Unavailable { .. })),
@@ -189,7 +116,7 @@ async fn throttling_is_no_conflict() {
 #[tokio::test]
 async fn a_lost_answer_is_asked_for_with_the_same_token() {
     let lost = || (500, json!({ "__type": "InternalServerError" }).to_string());
-    let (ledger, script) = Script::ledger(vec![lost(), lost(), done()]).await;
+    let (ledger, script) = scripted(vec![lost(), lost(), done()]).await;
     ledger.commit(writing()).await.unwrap();
     let asked = script.asked_json();
     let tokens = tokens(&asked);
@@ -199,10 +126,11 @@ async fn a_lost_answer_is_asked_for_with_the_same_token() {
 
 #[tokio::test]
 async fn what_the_topic_refuses_stays_in_the_outbox() {
-    let (ledger, script) = Script::ledger(vec![done(), half_published(), done()]).await;
+    let (ledger, script) = scripted(vec![done(), half_published(), done()]).await;
     let commit = emitting(2);
     let first = commit.events[0].id.to_string();
     ledger.commit(commit).await.unwrap();
+    ledger.drain().await;
     let asked = script.asked();
     let deletes: Value = serde_json::from_str(&asked[2]).unwrap();
     let deletes = deletes["RequestItems"]["t-outbox"].as_array().unwrap();
@@ -221,8 +149,9 @@ async fn deletes_left_undone_are_asked_for_again() {
     } });
     let undone = (200, undone.to_string());
     let answers = vec![done(), half_published(), undone, done()];
-    let (ledger, script) = Script::ledger(answers).await;
+    let (ledger, script) = scripted(answers).await;
     ledger.commit(emitting(2)).await.unwrap();
+    ledger.drain().await;
     let asked = script.asked();
     let again: Value = serde_json::from_str(&asked[3]).unwrap();
     let again = &again["RequestItems"]["t-outbox"][0]["DeleteRequest"]["Key"];
@@ -234,7 +163,8 @@ async fn deletes_left_undone_are_asked_for_again() {
 async fn a_topic_that_is_down_fails_no_commit() {
     let down = (503, String::new());
     let answers = vec![done(), down.clone(), down.clone(), down];
-    let (ledger, script) = Script::ledger(answers).await;
+    let (ledger, script) = scripted(answers).await;
     ledger.commit(emitting(2)).await.unwrap();
+    ledger.drain().await;
     assert_eq!(script.asked().len(), 4, "nothing is deleted");
 }

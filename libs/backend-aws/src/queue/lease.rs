@@ -24,6 +24,8 @@ pub(super) struct Lease {
     pub(super) handle: Arc<str>,
     pub(super) body: Arc<str>,
     pub(super) receives: u32,
+    /// Whoever received it deletes it.
+    pub(super) adopted: bool,
     received: Instant,
     until: Instant,
 }
@@ -65,6 +67,7 @@ impl Leases {
             handle: handle.into(),
             body: body.into(),
             receives,
+            adopted: false,
             received,
             until: received + whole(seconds(subscription.lease)),
         };
@@ -73,6 +76,23 @@ impl Leases {
             subscription: subscription.name,
             handle: format!("{id}/{handle}").into(),
         }
+    }
+
+    /// From now on, received by somebody who keeps it hidden for longer than we may have it.
+    pub(super) fn adopt(
+        &self,
+        subscription: &Subscription,
+        id: &str,
+        handle: &str,
+        body: String,
+        receives: u32,
+    ) -> Receipt {
+        let receipt = self.hold(subscription, id, handle, body, receives);
+        self.change(&receipt, |lease| {
+            lease.adopted = true;
+            lease.until = lease.received + Duration::from_secs(LONGEST);
+        });
+        receipt
     }
 
     /// [`Error::LeaseLost`] once it is over, or was never ours.

@@ -23,7 +23,9 @@ impl Shared {
         let lease = queue.leases.held(receipt)?;
         let began = Instant::now();
         let seconds = lease.at_most(queue.subscription.lease);
-        self.change_visibility(queue, &lease.handle, seconds)
+        queue
+            .requests
+            .change(&lease.handle, seconds)
             .await
             .inspect_err(|error| forget_lost(queue, receipt, error))?;
         queue
@@ -37,14 +39,19 @@ impl Shared {
         let queue = self.queue(receipt.subscription)?;
         let lease = queue.leases.held(receipt)?;
         let settled = match settlement {
-            Settlement::Done => self.delete(&queue.url, &lease.handle).await,
+            Settlement::Done if lease.adopted => Ok(()),
+            Settlement::Done => queue.requests.delete(&lease.handle).await,
             Settlement::Retry { after } => {
                 let seconds = lease.at_most(after);
-                self.change_visibility(queue, &lease.handle, seconds).await
+                queue.requests.change(&lease.handle, seconds).await
             }
             Settlement::DeadLetter { reason } => {
                 self.bury(queue, &lease, &reason).await?;
-                self.delete(&queue.url, &lease.handle).await
+                if lease.adopted {
+                    queue.leases.forget(receipt);
+                    return Ok(());
+                }
+                queue.requests.delete(&lease.handle).await
             }
         };
         match &settled {
@@ -54,24 +61,7 @@ impl Shared {
         settled
     }
 
-    async fn change_visibility(
-        &self,
-        queue: &Subscribed,
-        handle: &str,
-        seconds: i32,
-    ) -> Result<()> {
-        let change = self
-            .sqs
-            .change_message_visibility()
-            .queue_url(&queue.url)
-            .receipt_handle(handle)
-            .visibility_timeout(seconds);
-        match change.send().await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(lost_or("SQS cannot change a lease", error)),
-        }
-    }
-
+    /// One of a dead-letter queue.
     pub(super) async fn delete(&self, url: &str, handle: &str) -> Result<()> {
         let delete = self
             .sqs
@@ -141,13 +131,17 @@ where
     let said = error.as_service_error();
     let code = said.and_then(ProvideErrorMetadata::code);
     let message = said.and_then(ProvideErrorMetadata::message);
-    let lost = code.is_some_and(|code| LOST.contains(&code))
-        || message.is_some_and(|text| text.contains("for parameter ReceiptHandle is invalid"));
-    if lost {
+    if is_lost(code, message) {
         Error::LeaseLost
     } else {
         port_error(what, error)
     }
+}
+
+/// Whether SQS says of a receipt handle that it is no longer good.
+pub(super) fn is_lost(code: Option<&str>, message: Option<&str>) -> bool {
+    code.is_some_and(|code| LOST.contains(&code))
+        || message.is_some_and(|text| text.contains("for parameter ReceiptHandle is invalid"))
 }
 
 #[cfg(test)]

@@ -7,19 +7,23 @@
 )]
 
 mod emulator;
+mod faults;
+mod installation;
 mod outbox;
 mod topology;
 
 use std::{sync::Arc, time::Duration};
 
-use waybill_backend_aws::{DynamoLedger, KmsKeyRing, S3Blobs, SqsQueue, provision};
+use waybill_backend_aws::{
+    CacheBounds, CachedKeyRing, DynamoLedger, KmsKeyRing, S3Blobs, SqsQueue, provision,
+};
 use waybill_messaging::Clock;
 use waybill_testkit::contract::{BlobsFixture, Expiry, Fixture, KeyRingFixture, TOPOLOGY};
 
 use crate::emulator::Account;
 
 async fn ports() -> Fixture {
-    let Account { clients, names } = Account::fresh().await;
+    let Account { clients, names, .. } = Account::fresh().await;
     provision::apply(&clients, &names, TOPOLOGY).await.unwrap();
     let queue = SqsQueue::open(&clients, &names, TOPOLOGY).await.unwrap();
     let ledger = DynamoLedger::open(&clients, &names, Clock::system())
@@ -46,9 +50,12 @@ async fn strict_key_ring() -> KeyRingFixture {
 
 async fn key_rings(account: impl AsyncFn() -> Account) -> KeyRingFixture {
     let ring = async || {
-        let Account { clients, names } = account().await;
+        let Account { clients, names, .. } = account().await;
         provision::keys(&clients, &names).await.unwrap();
-        Arc::new(KmsKeyRing::new(&clients, &names))
+        Arc::new(CachedKeyRing::new(
+            KmsKeyRing::new(&clients, &names),
+            CacheBounds::default(),
+        ))
     };
     KeyRingFixture {
         ring: ring().await,
@@ -58,7 +65,7 @@ async fn key_rings(account: impl AsyncFn() -> Account) -> KeyRingFixture {
 }
 
 async fn blobs() -> BlobsFixture {
-    let Account { clients, names } = Account::fresh().await;
+    let Account { clients, names, .. } = Account::fresh().await;
     provision::bucket(&clients, &names).await.unwrap();
     BlobsFixture {
         blobs: Arc::new(S3Blobs::new(&clients, &names, Clock::system())),

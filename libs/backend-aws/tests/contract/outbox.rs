@@ -44,7 +44,7 @@ impl Installation {
     }
 
     async fn make_topic(&self) -> SqsQueue {
-        let Account { clients, names } = &self.account;
+        let Account { clients, names, .. } = &self.account;
         provision::apply(clients, names, TOPOLOGY).await.unwrap();
         SqsQueue::open(clients, names, TOPOLOGY).await.unwrap()
     }
@@ -103,6 +103,7 @@ async fn what_is_published_leaves_the_outbox() {
     // More than one batch of the topic, and than one of deletes.
     let events = (0..30).map(|_| event()).collect();
     it.ledger.commit(emitting(events)).await.unwrap();
+    it.ledger.drain().await;
     assert_eq!(it.waiting().await, 0);
 }
 
@@ -167,6 +168,7 @@ async fn an_event_as_large_as_allowed_arrives() {
     let small = event();
     let events = vec![small, large];
     it.ledger.commit(emitting(events)).await.unwrap();
+    it.ledger.drain().await;
     assert_eq!(it.waiting().await, 0);
     assert_eq!(received(&queue).await.len(), 2);
 }

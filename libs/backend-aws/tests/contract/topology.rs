@@ -133,7 +133,7 @@ async fn applying_a_changed_topology_changes_what_differs() {
 
 #[tokio::test]
 async fn a_queue_that_was_never_made_is_unknown() {
-    let Account { clients, names } = Account::fresh().await;
+    let Account { clients, names, .. } = Account::fresh().await;
     let opened = SqsQueue::open(&clients, &names, &[OPENED]).await;
     assert!(matches!(opened.err(), Some(Error::Unknown(_))));
 }
@@ -146,7 +146,7 @@ fn event() -> String {
 #[tokio::test]
 async fn a_receipt_is_good_in_its_process_only() {
     let (account, queue) = Account::provisioned(&[OPENED]).await;
-    let Account { clients, names } = account;
+    let Account { clients, names, .. } = account;
     let other = SqsQueue::open(&clients, &names, &[OPENED]).await.unwrap();
     queue.inject("one", event()).await.unwrap();
     let delivery = queue

@@ -3,4 +3,5 @@
 
 mod dispatch;
 mod driver;
+mod push;
 mod world;

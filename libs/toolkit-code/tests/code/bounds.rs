@@ -1,8 +1,9 @@
+use std::path::Path;
+
 use serde_json::{Value, json};
 use waybill_toolkit::{Effect, Signal, ToolError, Toolkit};
-use waybill_toolkit_code::{CodeToolkit, Root};
 
-use crate::project::{Project, call_in, context};
+use crate::project::{Project, call_in, context, toolkit};
 
 #[tokio::test]
 async fn huge_minified_and_binary_files_are_skipped_and_named() {
@@ -114,11 +115,7 @@ async fn a_big_tree_reports_progress() {
 
 #[test]
 fn the_specifications() {
-    let root = Root {
-        name: "here".into(),
-        path: ".".into(),
-    };
-    let toolkit = CodeToolkit::open(&[root]).unwrap();
+    let toolkit = toolkit(Path::new("."), &[]);
     assert_eq!(toolkit.name(), "code");
     let names = [
         "code_outline",
@@ -137,13 +134,13 @@ fn the_specifications() {
 /// The tools on this repository itself.
 #[tokio::test]
 async fn this_repository() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .unwrap()
         .parent()
         .unwrap();
     let (cx, _signals, _cancelled) = context();
-    let arguments = json!({ "query": "CodeToolkit.open", "match": "exact" });
+    let arguments = json!({ "query": "CodeToolkit.new", "match": "exact" });
     let symbols = call_in(root, "code_symbols", arguments, &cx).await.unwrap();
     assert_eq!(symbols.json["total"], 1, "{}", symbols.text);
     assert_eq!(
@@ -159,7 +156,7 @@ async fn this_repository() {
     assert!(
         outline
             .text
-            .contains("pub fn open(roots: &[Root]) -> Result<Self, Error>")
+            .contains("pub fn new(roots: Arc<Roots>) -> Self")
     );
     assert!(!outline.text.contains("Broken syntax"), "{}", outline.text);
 }

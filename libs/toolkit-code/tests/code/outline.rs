@@ -498,7 +498,10 @@ async fn refusals_say_what_to_do() {
     );
     assert!(refused(json!({})).await.contains("give a path"));
     let message = refused(json!({ "path": "a.rs", "root": "other" })).await;
-    assert_eq!(message, "there is no root \"other\"; roots: project");
+    assert!(
+        message.starts_with("there is no root \"other\"; there are: project ="),
+        "{message}"
+    );
     assert!(
         refused(json!({ "pat": "a.rs" }))
             .await

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use waybill_toolkit::{JsonObject, Signals, Tool, ToolContext, ToolError, ToolRun, Toolkit};
-use waybill_toolkit_code::{CodeToolkit, Root};
+use waybill_toolkit_code::CodeToolkit;
+use waybill_workspace::{Root, Roots};
 
 pub(crate) struct Project {
     folder: TempDir,
@@ -90,13 +91,14 @@ pub(crate) async fn answer_of(
     Ok(Answer { text, json })
 }
 
+pub(crate) fn toolkit(root: &Path, hidden: &[PathBuf]) -> CodeToolkit {
+    let roots = Roots::open(&[Root::new("project", root)], hidden);
+    CodeToolkit::new(Arc::new(roots.unwrap()))
+}
+
 pub(crate) fn tool_in(root: &Path, name: &str) -> Arc<dyn Tool> {
-    let root = Root {
-        name: "project".into(),
-        path: PathBuf::from(root),
-    };
-    let tools = CodeToolkit::open(&[root]).unwrap().tools();
-    tools
+    toolkit(root, &[])
+        .tools()
         .into_iter()
         .find(|tool| tool.spec().name == name)
         .unwrap()

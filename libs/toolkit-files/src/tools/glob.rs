@@ -7,15 +7,13 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use waybill_toolkit::{Effect, ToolContext, ToolError, ToolSpec, TypedTool};
+use waybill_workspace::{Cut, Ignored, Job, Kind, Place, Roots, Visit, Walk, shown};
 
 use super::{ROOT_ITSELF, limit};
 use crate::{
-    entry::{Kind, count, modified, shown},
+    blocking,
+    entry::{count, modified},
     globs::Globs,
-    job::{Job, blocking},
-    place::Place,
-    roots::Roots,
-    walk::{Cut, Ignored, Visit, Walk},
 };
 
 const DEFAULT_FOUND: usize = 500;
@@ -152,7 +150,7 @@ impl Query {
 fn find(place: &Place, query: &Query, job: &Job) -> Result<Output, ToolError> {
     let mut walk = Walk::start(place, query.ignored, job)?;
     let mut found = Vec::new();
-    while let Some(visit) = walk.next()? {
+    while let Some(visit) = walk.step()? {
         if !query.matches(&visit, place) {
             continue;
         }

@@ -7,15 +7,12 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use waybill_toolkit::{Effect, ToolContext, ToolError, ToolSpec, TypedTool};
+use waybill_workspace::{Children, Found, Job, Kind, MAX_DIRECTORY_NAMES, Place, Roots, children};
 
 use super::{ROOT_ITSELF, limit};
 use crate::{
-    entry::{Kind, count, human_size, modified},
-    job::{Job, blocking},
-    place::Place,
-    refusal::refuse,
-    roots::Roots,
-    walk::{Children, Found, MAX_DIRECTORY_NAMES, children},
+    blocking,
+    entry::{count, human_size, modified},
 };
 
 const DEFAULT_ENTRIES: usize = 200;
@@ -113,7 +110,7 @@ impl TypedTool for FilesList {
 fn list(place: &Place, offset: usize, limit: usize, job: &Job) -> Result<Output, ToolError> {
     let dir = place.open_dir()?;
     let Children { found, cut } =
-        children(&dir, job, |_| true)?.map_err(|error| refuse(place, error))?;
+        children(&dir, job, |_| true)?.map_err(|error| place.refused(error.into()))?;
     let total = if cut {
         MAX_DIRECTORY_NAMES
     } else {

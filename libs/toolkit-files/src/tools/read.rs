@@ -5,12 +5,11 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use waybill_toolkit::{Effect, ToolContext, ToolError, ToolSpec, TypedTool};
+use waybill_workspace::{Job, Place, Roots};
 
 use crate::{
+    blocking,
     entry::human_size,
-    job::{Job, blocking},
-    place::Place,
-    roots::Roots,
     text::{Content, Excerpt, Lines, MAX_SCANNED_BYTES, read},
 };
 

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use waybill_toolkit::{Effect, ToolContext, ToolError, ToolSpec, TypedTool};
-
-use crate::roots::Roots;
+use waybill_workspace::Roots;
 
 pub(crate) struct FilesRoots(pub(crate) Arc<Roots>);
 

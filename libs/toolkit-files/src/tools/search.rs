@@ -12,15 +12,10 @@ use grep::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use waybill_toolkit::{Effect, ToolContext, ToolError, ToolSpec, TypedTool};
+use waybill_workspace::{Cut, Ignored, Roots};
 
 use super::{ROOT_ITSELF, limit};
-use crate::{
-    entry::count,
-    globs::Globs,
-    job::blocking,
-    roots::Roots,
-    walk::{Cut, Ignored},
-};
+use crate::{blocking, entry::count, globs::Globs};
 
 const DEFAULT_RESULTS: usize = 100;
 const MAX_RESULTS: usize = 2_000;

@@ -7,12 +7,11 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use waybill_toolkit::{Effect, ToolContext, ToolError, ToolSpec, TypedTool};
+use waybill_workspace::{Kind, Place, Roots};
 
 use crate::{
-    entry::{Kind, human_size, modified},
-    job::blocking,
-    place::Place,
-    roots::Roots,
+    blocking,
+    entry::{human_size, modified},
 };
 
 /// Permission bits of a mode: the rest tells the kind.
@@ -132,7 +131,7 @@ fn link(place: &Place) -> Result<Link, ToolError> {
             target,
             kind: None,
             size: None,
-            unreadable: Some(error.to_string()),
+            unreadable: Some(ToolError::from(error).to_string()),
         },
     })
 }

@@ -11,15 +11,15 @@ use cap_std::fs::{Dir, Metadata};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use waybill_toolkit::{Effect, ToolContext, ToolError, ToolSpec, TypedTool};
+use waybill_workspace::{
+    Children, Cut, Found, Ignored, Ignores, Job, Kind, Place, Roots, children, here, is_visible,
+    shown,
+};
 
 use super::{ROOT_ITSELF, limit};
 use crate::{
-    entry::{Kind, count, human_size, shown},
-    ignores::Ignores,
-    job::{Job, blocking},
-    place::{Place, here},
-    roots::Roots,
-    walk::{Children, Cut, Found, Ignored, children, is_visible},
+    blocking,
+    entry::{count, human_size},
 };
 
 const DEFAULT_DEPTH: usize = 3;

@@ -13,7 +13,8 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use waybill_toolkit::{Signals, Tool, ToolContext, ToolError, ToolRun, Toolkit};
-use waybill_toolkit_files::{FilesToolkit, Root};
+use waybill_toolkit_files::FilesToolkit;
+use waybill_workspace::{Root, Roots};
 
 /// What no answer may contain.
 pub(crate) const SECRET: &str = "the-secret-of-the-outside";
@@ -31,6 +32,10 @@ pub(crate) struct Answer {
     pub(crate) text: String,
 }
 
+pub(crate) fn over(roots: &[Root], hidden: &[PathBuf]) -> FilesToolkit {
+    FilesToolkit::new(Arc::new(Roots::open(roots, hidden).unwrap()))
+}
+
 impl Bench {
     pub(crate) fn new() -> Self {
         let dir = TempDir::new().unwrap();
@@ -39,7 +44,7 @@ impl Bench {
         fs::write(dir.path().join("outside/secret.txt"), SECRET).unwrap();
         let root = Root::new("work", dir.path().join("root"));
         Self {
-            toolkit: FilesToolkit::open(&[root]).unwrap(),
+            toolkit: over(&[root], &[]),
             dir,
         }
     }

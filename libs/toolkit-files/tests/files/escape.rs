@@ -14,9 +14,9 @@ use std::{
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
 use waybill_toolkit::ToolError;
-use waybill_toolkit_files::{Error, FilesToolkit, Root};
+use waybill_workspace::Root;
 
-use crate::bench::{Bench, SECRET, call};
+use crate::bench::{Bench, SECRET, call, over};
 
 /// Calls with which a race is given up that never showed both sides.
 const MAX_RACED_CALLS: usize = 20_000;
@@ -180,7 +180,7 @@ async fn what_is_not_a_regular_file_is_refused_and_does_not_hang() {
         .await;
     assert_eq!(found.data["filesSearched"], 1);
 
-    let devices = FilesToolkit::open(&[Root::new("dev", "/dev")]).unwrap();
+    let devices = over(&[Root::new("dev", "/dev")], &[]);
     for device in ["zero", "null", "tty"] {
         let error = call(&devices, "files_read", json!({ "path": device }))
             .await
@@ -310,7 +310,7 @@ async fn roots_are_told_apart() {
     one.file("which", "one");
     two.file("which", "two").file("deep/which", "three");
     let roots = [Root::new("one", one.root()), Root::new("two", two.root())];
-    let toolkit = FilesToolkit::open(&roots).unwrap();
+    let toolkit = over(&roots, &[]);
     let read = async |arguments: Value| {
         let answer = call(&toolkit, "files_read", arguments).await;
         answer.map(|answer| answer.data["files"][0]["content"].clone())
@@ -345,26 +345,4 @@ async fn roots_are_told_apart() {
     let listed = call(&toolkit, "files_roots", json!({})).await.unwrap();
     assert_eq!(listed.data["roots"][1]["name"], "two");
     assert!(listed.text.starts_with("one: ") && listed.text.contains("(default)"));
-}
-
-#[test]
-fn roots_that_cannot_be_served_are_refused() {
-    let bench = Bench::new();
-    bench.file("file", "");
-    let open = |roots: &[Root]| FilesToolkit::open(roots).err().unwrap();
-    assert!(matches!(open(&[]), Error::NoRoots));
-    assert!(matches!(
-        open(&[Root::new("a/b", bench.root())]),
-        Error::Name(_)
-    ));
-    assert!(matches!(
-        open(&[Root::new("", bench.root())]),
-        Error::Name(_)
-    ));
-    let root = Root::new("a", bench.root());
-    assert!(matches!(open(&[root.clone(), root]), Error::Duplicate(_)));
-    for path in ["none", "file"] {
-        let error = open(&[Root::new("a", bench.root().join(path))]);
-        assert!(matches!(error, Error::Open { .. }), "{error}");
-    }
 }

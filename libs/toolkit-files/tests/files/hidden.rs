@@ -4,9 +4,9 @@ use std::{fs, os::unix::fs::symlink};
 
 use serde_json::json;
 use tempfile::TempDir;
-use waybill_toolkit_files::{FilesToolkit, Root};
+use waybill_workspace::Root;
 
-use crate::bench::{SECRET, call};
+use crate::bench::{SECRET, call, over};
 
 #[tokio::test]
 async fn a_hidden_directory_is_seen_by_no_tool_and_through_no_link() {
@@ -19,7 +19,7 @@ async fn a_hidden_directory_is_seen_by_no_tool_and_through_no_link() {
     symlink(".data/key.txt", root.path().join("file.txt")).unwrap();
     symlink(&data, root.path().join("absolute")).unwrap();
     let roots = [Root::new("work", root.path())];
-    let toolkit = FilesToolkit::open_without(&roots, std::slice::from_ref(&data)).unwrap();
+    let toolkit = over(&roots, std::slice::from_ref(&data));
 
     let absolute = data.join("key.txt");
     for path in [
@@ -56,7 +56,7 @@ async fn a_hidden_directory_is_seen_by_no_tool_and_through_no_link() {
         let shown = format!("{answer:?}");
         assert!(!shown.contains("key.txt\""), "{tool} {arguments}: {shown}");
     }
-    let open = FilesToolkit::open(&roots).unwrap();
+    let open = over(&roots, &[]);
     let answer = call(&open, "files_read", json!({ "path": ".data/key.txt" })).await;
     assert!(format!("{answer:?}").contains(SECRET), "the test can fail");
 }
@@ -69,7 +69,7 @@ async fn a_hidden_file_is_read_by_no_tool_and_through_no_link_also_when_it_was_r
     symlink(".env", root.path().join("soft.txt")).unwrap();
     fs::hard_link(&file, root.path().join("hard.txt")).unwrap();
     let roots = [Root::new("work", root.path())];
-    let toolkit = FilesToolkit::open_without(&roots, std::slice::from_ref(&file)).unwrap();
+    let toolkit = over(&roots, std::slice::from_ref(&file));
 
     // As editors save: the old one is still there under its other name.
     let outside = TempDir::new().unwrap();
@@ -96,7 +96,7 @@ async fn a_hidden_file_is_read_by_no_tool_and_through_no_link_also_when_it_was_r
             fs::rename(&replaced, &file).unwrap();
         }
     }
-    let open = FilesToolkit::open(&roots).unwrap();
+    let open = over(&roots, &[]);
     let all = json!({ "pattern": ".", "includeIgnored": true });
     let answer = format!("{:?}", call(&open, "files_search", all).await);
     assert!(answer.contains(SECRET), "the test can fail: {answer}");

@@ -5,14 +5,14 @@ use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 use anyhow::{Context as _, Result};
 use waybill_backend_sqlite::{DirectoryBlobs, LocalKeyRing, SqliteBackend};
 use waybill_ingress::{Check, Verdict};
-use waybill_messaging::Clock;
+use waybill_messaging::{Clock, Subscription};
 
 use super::Backend;
-use crate::{compose::TOPOLOGY, config::Config, doctor::check, files};
+use crate::{config::Config, doctor::check, files};
 
-pub(super) fn open(config: &Config, clock: &Clock) -> Result<Backend> {
+pub(super) fn open(config: &Config, clock: &Clock, topology: &[Subscription]) -> Result<Backend> {
     let directory = &config.data_dir;
-    let store = SqliteBackend::open(directory, TOPOLOGY, clock.clone())
+    let store = SqliteBackend::open(directory, topology, clock.clone())
         .with_context(|| format!("cannot open the data directory {}", directory.display()))?;
     let master_key = files::master_key(directory);
     let keyring = LocalKeyRing::open(&master_key)
@@ -33,8 +33,10 @@ pub(super) fn open(config: &Config, clock: &Clock) -> Result<Backend> {
         keyring: Arc::new(keyring),
         blobs: Arc::new(blobs),
         checks,
-        chores: Vec::new(),
-        closing: Box::pin(std::future::ready(())),
+        reconcilers: Vec::new(),
+        flush: Box::new(|| Box::pin(std::future::ready(()))),
+        #[cfg(feature = "aws")]
+        relay: None,
     })
 }
 

@@ -191,6 +191,7 @@ impl Client {
             Transport::Local(local) => {
                 let request = request.map(Body::from);
                 Ok(local
+                    .running
                     .router
                     .clone()
                     .oneshot(request)

@@ -13,6 +13,7 @@ mod dlq;
 mod doctor;
 mod document;
 mod exit;
+mod healthcheck;
 #[cfg(feature = "aws")]
 mod infra;
 mod keys;
@@ -29,13 +30,16 @@ mod watch;
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use self::{
     call::CallCommand, client::Client, document::Document, exit::Exit, print::Out, target::Target,
 };
-use crate::config::{Config, UpArgs};
+use crate::{
+    config::{Config, UpArgs},
+    serve::runtime,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -85,6 +89,8 @@ enum Command {
     Audit(With<audit::AuditArgs>),
     /// Whether everything is there that the gateway needs
     Doctor(With<doctor::DoctorArgs>),
+    /// Whether the process on this machine takes work: for containers
+    Healthcheck(healthcheck::HealthcheckArgs),
 }
 
 /// A command's own arguments, and those of every command.
@@ -125,6 +131,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Dlq(with) => with.run(dlq::run),
         Command::Audit(with) => with.run(audit::run),
         Command::Doctor(with) => with.run(doctor::run),
+        Command::Healthcheck(args) => runtime()?.block_on(healthcheck::run(args)),
     };
     exit.map(ExitCode::from)
 }
@@ -141,21 +148,16 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 impl<A: Args> With<A> {
     fn run(self, command: impl AsyncFnOnce(&Session, A) -> Result<Exit>) -> Result<Exit> {
         let Self { args, target, json } = self;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build();
-        runtime
-            .context("cannot start the runtime")?
-            .block_on(async {
-                let client = target::connect(&target).await?;
-                let session = Session {
-                    client,
-                    out: Out::new(json),
-                };
-                let exit = command(&session, args).await;
-                session.client.close().await;
-                exit
-            })
+        runtime()?.block_on(async {
+            let client = target::connect(&target).await?;
+            let session = Session {
+                client,
+                out: Out::new(json),
+            };
+            let exit = command(&session, args).await;
+            session.client.close().await;
+            exit
+        })
     }
 }
 
@@ -215,6 +217,8 @@ mod tests {
             &["call", "tool", "--arg", "a=b", "--data-dir", "elsewhere"],
             &["status", "ID", "--wait=20s", "--json"],
             &["up", "--data-dir", "elsewhere"],
+            &["up", "--backend", "aws", "--services", "ingress,audit-sink"],
+            &["healthcheck", "--listen", "0.0.0.0:8080"],
         ] {
             let parsed = Cli::try_parse_from([&["waybill"], line].concat());
             assert!(parsed.is_ok(), "{line:?}: {}", parsed.err().unwrap());

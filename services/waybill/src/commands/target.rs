@@ -74,7 +74,11 @@ async fn looking(config: &Config, target: &Target) -> Result<Client> {
     let local = Local::open(config, Role::Look).await?;
     let key = match &target.key_file {
         Some(file) => read_key(file)?,
-        None => local.key.clone(),
+        None => local
+            .key
+            .as_ref()
+            .map(|key| key.secret.clone())
+            .context("the door was opened with a key")?,
     };
     Client::local(local, &key)
 }

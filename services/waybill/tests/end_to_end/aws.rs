@@ -1,67 +1,22 @@
-//! Several processes over one installation, in an emulator that `cargo xtask test` starts.
+//! Several processes over one installation.
 
-use std::{
-    collections::HashSet,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{collections::HashSet, path::Path};
 
 use serde_json::{Value, json};
 
 use crate::{
     crash::finish,
-    gateway::{BINARY, Gateway, command, free_address},
+    gateway::{Gateway, command, free_address},
+    installation::Installation,
 };
 
 const CALLS: usize = 40;
-
-/// An account of its own, with everything made that the services need.
-struct Installation {
-    account: String,
-    url: String,
-}
-
-impl Installation {
-    fn new() -> Self {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "how the emulator's place is told"
-        )]
-        let url = std::env::var("AWS_EMULATOR_URL")
-            .expect("this test needs an emulator: run `cargo xtask emulator COMMAND...`");
-        let unique = std::process::id();
-        let account = format!("9{unique:011}");
-        let installation = Self { account, url };
-        let mut apply = Command::new(BINARY);
-        apply.args(["infra", "apply"]).stdout(Stdio::null());
-        let applied = installation.reached_by(&mut apply).status().unwrap();
-        assert!(applied.success());
-        installation
-    }
-
-    fn reached_by<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        command
-            .env("AWS_ACCESS_KEY_ID", &self.account)
-            .env("AWS_SECRET_ACCESS_KEY", "test")
-            .env("AWS_REGION", "eu-central-1")
-            .env("WAYBILL_BACKEND", "aws")
-            .env("WAYBILL_ENDPOINT_URL", &self.url)
-    }
-
-    async fn gateway(&self, data_dir: &Path) -> Gateway {
-        let address = free_address();
-        let mut command = command(data_dir, address);
-        self.reached_by(&mut command);
-        Gateway::run(data_dir, address, command).await
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn another_process_finishes_what_a_killed_one_has_begun() {
     let directory = tempfile::tempdir().unwrap();
     let installation = Installation::new();
-    let one = installation.gateway(&directory.path().join("one")).await;
-    let two = installation.gateway(&directory.path().join("two")).await;
+    let one = gateway(&installation, &directory.path().join("one")).await;
+    let two = gateway(&installation, &directory.path().join("two")).await;
     let mut accepted = HashSet::new();
     for call in 0..CALLS {
         let door = if call % 2 == 0 { &one } else { &two };
@@ -72,4 +27,11 @@ async fn another_process_finishes_what_a_killed_one_has_begun() {
     assert_eq!(accepted.len(), CALLS);
     one.kill();
     finish(&two, &accepted).await;
+}
+
+async fn gateway(installation: &Installation, data_dir: &Path) -> Gateway {
+    let address = free_address();
+    let mut command = command(data_dir, address);
+    installation.reached_by(&mut command);
+    Gateway::run(data_dir, address, command).await
 }

@@ -9,9 +9,16 @@ use std::{
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::sleep};
 
-use crate::gateway::Gateway;
+use crate::gateway::{Door, Gateway};
 
 const CALLS: usize = 1_000;
+/// The events that end a call.
+const ENDS: [&str; 4] = [
+    "dev.waybill.tool-call.completed.v1",
+    "dev.waybill.tool-call.failed.v1",
+    "dev.waybill.tool-call.cancelled.v1",
+    "dev.waybill.tool-call.expired.v1",
+];
 /// Cycles of a soak after which all that was accepted is looked at.
 const CHECKED_EVERY: u64 = 50;
 
@@ -114,7 +121,7 @@ async fn submit(gateway: Gateway, calls: usize) -> (Gateway, HashSet<String>) {
 }
 
 /// Every accepted call has ended, once, and the trail says so too.
-pub(crate) async fn finish(gateway: &Gateway, ids: &HashSet<String>) {
+pub(crate) async fn finish(gateway: &Door, ids: &HashSet<String>) {
     for id in ids {
         let status = gateway.ended(id).await;
         assert_eq!(status["state"], "completed", "{status}");
@@ -128,7 +135,7 @@ pub(crate) async fn finish(gateway: &Gateway, ids: &HashSet<String>) {
 }
 
 /// How often the trail says that each call has ended, once all ends are in it.
-async fn ends(gateway: &Gateway, ids: &HashSet<String>) -> HashMap<String, usize> {
+pub(crate) async fn ends(gateway: &Door, ids: &HashSet<String>) -> HashMap<String, usize> {
     loop {
         let mut ends = HashMap::new();
         let mut from = Some(1);
@@ -139,7 +146,7 @@ async fn ends(gateway: &Gateway, ids: &HashSet<String>) -> HashMap<String, usize
             from = page["next"].as_u64();
             for entry in page["entries"].as_array().unwrap() {
                 let event = &entry["event"];
-                if event["type"] == "dev.waybill.tool-call.completed.v1" {
+                if ENDS.contains(&event["type"].as_str().unwrap()) {
                     *ends
                         .entry(event["subject"].as_str().unwrap().to_owned())
                         .or_default() += 1;

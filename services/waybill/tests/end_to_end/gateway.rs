@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    ops::Deref,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Mutex,
@@ -15,50 +16,19 @@ use tokio::time::{Instant, sleep};
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_waybill");
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(crate) struct Gateway {
-    pub(crate) data_dir: PathBuf,
+/// What a client knows of a gateway: one process, or several behind an address.
+pub(crate) struct Door {
     address: SocketAddr,
     key: String,
     pub(crate) http: Client,
-    process: Mutex<Child>,
 }
 
-impl Gateway {
-    /// Starts over `data_dir` with the fixture tools, and waits until it answers.
-    pub(crate) async fn start(data_dir: &Path) -> Self {
-        let address = free_address();
-        Self::run(data_dir, address, command(data_dir, address)).await
-    }
-
-    /// The same by a command of the test's own, which must listen on `address`.
-    pub(crate) async fn run(data_dir: &Path, address: SocketAddr, mut command: Command) -> Self {
-        let process = Mutex::new(command.stdout(Stdio::null()).spawn().unwrap());
+impl Door {
+    pub(crate) fn new(address: SocketAddr, key: String) -> Self {
         // Another test of this process may have done it.
         drop(rustls::crypto::ring::default_provider().install_default());
         let http = Client::builder().timeout(PATIENCE).build().unwrap();
-        let data_dir = data_dir.to_owned();
-        let mut gateway = Self {
-            data_dir,
-            address,
-            key: String::new(),
-            http,
-            process,
-        };
-        let until = Instant::now() + PATIENCE;
-        while gateway
-            .http
-            .get(gateway.url("/readyz"))
-            .send()
-            .await
-            .is_err()
-        {
-            assert!(Instant::now() < until, "the gateway does not answer");
-            assert!(!gateway.has_ended(), "the gateway has ended");
-            sleep(Duration::from_millis(10)).await;
-        }
-        let key = std::fs::read_to_string(gateway.data_dir.join("api-key")).unwrap();
-        key.trim().clone_into(&mut gateway.key);
-        gateway
+        Self { address, key, http }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -100,30 +70,99 @@ impl Gateway {
         }
     }
 
-    /// SIGKILL, in the middle of whatever it does. Clients may still hold the gateway.
-    pub(crate) fn kill(&self) -> PathBuf {
-        let mut process = self.process.lock().unwrap();
-        process.kill().unwrap();
-        process.wait().unwrap();
-        self.data_dir.clone()
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.process.lock().unwrap().id()
-    }
-
-    fn has_ended(&self) -> bool {
-        self.process.lock().unwrap().try_wait().unwrap().is_some()
+    /// Waits until it answers; `process` is one that must not have ended.
+    pub(crate) async fn ready(&self, process: &Process) {
+        let until = Instant::now() + PATIENCE;
+        while self.http.get(self.url("/readyz")).send().await.is_err() {
+            assert!(Instant::now() < until, "nothing answers");
+            assert!(!process.has_ended(), "the process has ended");
+            sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 
-impl Drop for Gateway {
+/// Killed when it is dropped.
+pub(crate) struct Process(Mutex<Child>);
+
+impl Process {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        Self(Mutex::new(command.stdout(Stdio::null()).spawn().unwrap()))
+    }
+
+    /// SIGKILL, in the middle of whatever it does.
+    pub(crate) fn kill(&self) {
+        let mut process = self.0.lock().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.lock().unwrap().id()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.0.lock().unwrap().try_wait().unwrap().is_some()
+    }
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
-        if let Ok(mut process) = self.process.lock() {
+        if let Ok(mut process) = self.0.lock() {
             drop(process.kill());
             drop(process.wait());
         }
     }
+}
+
+pub(crate) struct Gateway {
+    pub(crate) data_dir: PathBuf,
+    door: Door,
+    process: Process,
+}
+
+impl Deref for Gateway {
+    type Target = Door;
+
+    fn deref(&self) -> &Door {
+        &self.door
+    }
+}
+
+impl Gateway {
+    /// Starts over `data_dir` with the fixture tools, and waits until it answers.
+    pub(crate) async fn start(data_dir: &Path) -> Self {
+        let address = free_address();
+        Self::run(data_dir, address, command(data_dir, address)).await
+    }
+
+    /// The same by a command of the test's own, which must listen on `address`.
+    pub(crate) async fn run(data_dir: &Path, address: SocketAddr, mut command: Command) -> Self {
+        let process = Process::spawn(&mut command);
+        let mut door = Door::new(address, String::new());
+        door.ready(&process).await;
+        door.key = key(data_dir);
+        Self {
+            data_dir: data_dir.to_owned(),
+            door,
+            process,
+        }
+    }
+
+    /// SIGKILL. Clients may still hold the gateway.
+    pub(crate) fn kill(&self) -> PathBuf {
+        self.process.kill();
+        self.data_dir.clone()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+/// The first API key.
+pub(crate) fn key(data_dir: &Path) -> String {
+    let key = std::fs::read_to_string(data_dir.join("api-key")).unwrap();
+    key.trim().to_owned()
 }
 
 pub(crate) fn command(data_dir: &Path, address: SocketAddr) -> Command {

@@ -5,7 +5,15 @@
 mod aws;
 mod bad_input;
 mod crash;
+#[cfg(feature = "aws")]
+mod fleet;
 mod full_disk;
 mod gateway;
+#[cfg(feature = "aws")]
+mod installation;
+#[cfg(feature = "aws")]
+mod lambda;
+#[cfg(feature = "aws")]
+mod requests;
 mod start;
 mod tampering;

@@ -5,14 +5,10 @@ use std::io::{self, Read};
 use cap_std::fs::{File, Metadata};
 use grep::searcher::Searcher;
 use waybill_toolkit::ToolError;
+use waybill_workspace::{Cut, Job, Kind, Place, Walk, shown};
 
 use super::{FileMatches, Output, Query, Show, Skipped, sink::Collected};
-use crate::{
-    entry::{Kind, count, shown},
-    job::Job,
-    place::Place,
-    walk::{Cut, Walk},
-};
+use crate::entry::count;
 
 /// Largest file that is searched unless the caller names it, in bytes.
 const MAX_FILE_BYTES: u64 = 256 << 20;
@@ -66,7 +62,7 @@ impl<'a> Finding<'a> {
     fn tree(&mut self) -> Result<(), ToolError> {
         let mut walk = Walk::start(self.place, self.query.ignored, self.job)?;
         while self.cut.is_none() {
-            let Some(visit) = walk.next()? else { break };
+            let Some(visit) = walk.step()? else { break };
             let below = visit
                 .path
                 .strip_prefix(&self.place.path)
@@ -94,7 +90,7 @@ impl<'a> Finding<'a> {
             count(self.searched, "file"),
             count(matches, "match")
         );
-        self.job.progress(self.searched, message);
+        self.job.progress(self.searched, None, message);
     }
 
     fn sized_file(&mut self, path: String, opened: (File, Metadata)) -> Result<(), ToolError> {

@@ -1,7 +1,7 @@
 //! Going through a directory tree by handles: no path is resolved twice, no symlink followed.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,16 +13,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use waybill_toolkit::ToolError;
 
-use crate::{
-    entry::Kind,
-    hidden::Ids,
-    ignores::Ignores,
-    job::Job,
-    place::{Place, open_entry},
-};
+use crate::{Ids, Ignores, Job, Kind, Place, place::open_entry};
 
 /// Names that are read of one directory.
-pub(crate) const MAX_DIRECTORY_NAMES: usize = 200_000;
+pub const MAX_DIRECTORY_NAMES: usize = 200_000;
 /// Entries that one walk looks at.
 pub(crate) const MAX_WALK_ENTRIES: u64 = 1_000_000;
 /// Directories below each other that a walk opens at the same time.
@@ -30,7 +24,7 @@ pub(crate) const MAX_WALK_DEPTH: usize = 128;
 
 /// Whether a walk sees what `.gitignore` hides.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ignored {
+pub enum Ignored {
     Hidden,
     Shown,
 }
@@ -48,7 +42,7 @@ impl From<bool> for Ignored {
 /// Why not everything was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum Cut {
+pub enum Cut {
     /// As many results as were asked for.
     Results,
     /// The limit of entries that one call looks at.
@@ -60,7 +54,7 @@ pub(crate) enum Cut {
 }
 
 impl Cut {
-    pub(crate) const fn advice(self) -> &'static str {
+    pub const fn advice(self) -> &'static str {
         match self {
             Self::Results => "more exist: narrow the query or raise the limit",
             Self::Entries => "the tree is too large for one call: start in a subdirectory",
@@ -71,19 +65,19 @@ impl Cut {
 }
 
 /// A name and what it stands for.
-pub(crate) struct Found {
-    pub(crate) name: OsString,
-    pub(crate) kind: Kind,
+pub struct Found {
+    pub name: OsString,
+    pub kind: Kind,
 }
 
 /// What is in one directory, in the order of the names.
-pub(crate) struct Children {
-    pub(crate) found: Vec<Found>,
-    pub(crate) cut: bool,
+pub struct Children {
+    pub found: Vec<Found>,
+    pub cut: bool,
 }
 
 /// Reads a directory's names. Stops when the call does, and at the limit of names.
-pub(crate) fn children(
+pub fn children(
     dir: &Dir,
     job: &Job,
     shown: impl Fn(&Found) -> bool,
@@ -129,18 +123,18 @@ fn kind(entry: &DirEntry) -> Kind {
 }
 
 /// One thing that a walk came by.
-pub(crate) struct Visit {
+pub struct Visit {
     hidden: Arc<Ids>,
     dir: Arc<Dir>,
     name: OsString,
     /// Relative to the root.
-    pub(crate) path: PathBuf,
-    pub(crate) kind: Kind,
+    pub path: PathBuf,
+    pub kind: Kind,
 }
 
 impl Visit {
     /// Opens it if it still is a regular file, and a served one.
-    pub(crate) fn open(&self) -> io::Result<(File, Metadata)> {
+    pub fn open(&self) -> io::Result<(File, Metadata)> {
         let (file, metadata) = open_entry(&self.dir, Path::new(&self.name))?;
         if self.hidden.hold(&metadata) {
             return Err(io::ErrorKind::PermissionDenied.into());
@@ -149,21 +143,22 @@ impl Visit {
     }
 
     /// Of itself, if it is a symlink.
-    pub(crate) fn metadata(&self) -> io::Result<Metadata> {
+    pub fn metadata(&self) -> io::Result<Metadata> {
         self.dir.symlink_metadata(&self.name)
     }
 }
 
 /// Depth first, in the order of the names, each directory before what is in it.
-pub(crate) struct Walk<'a> {
+pub struct Walk<'a> {
     job: &'a Job,
     hidden: Arc<Ids>,
     ignored: Ignored,
+    passed_over: fn(&OsStr) -> bool,
     open: Vec<Level>,
     seen: u64,
     /// Directories that could not be read.
-    pub(crate) unreadable: u64,
-    pub(crate) cut: Option<Cut>,
+    pub unreadable: u64,
+    pub cut: Option<Cut>,
 }
 
 struct Level {
@@ -175,7 +170,17 @@ struct Level {
 
 impl<'a> Walk<'a> {
     /// Starts in a directory. Rules above it hold; that it is hidden itself does not matter.
-    pub(crate) fn start(place: &Place, ignored: Ignored, job: &'a Job) -> Result<Self, ToolError> {
+    pub fn start(place: &Place, ignored: Ignored, job: &'a Job) -> Result<Self, ToolError> {
+        Self::without(|_| false, place, ignored, job)
+    }
+
+    /// The same; what has a name that is `passed_over` is neither seen nor entered.
+    pub fn without(
+        passed_over: fn(&OsStr) -> bool,
+        place: &Place,
+        ignored: Ignored,
+        job: &'a Job,
+    ) -> Result<Self, ToolError> {
         let dir = place.open_dir()?;
         let above = match ignored {
             Ignored::Hidden => Ignores::above(place),
@@ -185,6 +190,7 @@ impl<'a> Walk<'a> {
             job,
             hidden: Arc::new(place.root.hidden.now()),
             ignored,
+            passed_over,
             open: Vec::new(),
             seen: 0,
             unreadable: 0,
@@ -195,7 +201,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The next thing, or `None` at the end or at a limit ([`Self::cut`]).
-    pub(crate) fn next(&mut self) -> Result<Option<Visit>, ToolError> {
+    pub fn step(&mut self) -> Result<Option<Visit>, ToolError> {
         loop {
             self.job.check()?;
             if self.job.out_of_time() {
@@ -251,8 +257,10 @@ impl<'a> Walk<'a> {
             Ignored::Hidden => above.entering(&dir, &path),
             Ignored::Shown => Ignores::default(),
         };
-        let visible =
-            |found: &Found| self.ignored == Ignored::Shown || is_visible(&ignores, &path, found);
+        let all = self.ignored == Ignored::Shown;
+        let visible = |found: &Found| {
+            !(self.passed_over)(&found.name) && (all || is_visible(&ignores, &path, found))
+        };
         match children(&dir, self.job, visible)? {
             Ok(Children { found, cut }) => {
                 if cut {
@@ -273,6 +281,6 @@ impl<'a> Walk<'a> {
 }
 
 /// Whether `.gitignore` rules leave a name in `path` visible.
-pub(crate) fn is_visible(ignores: &Ignores, path: &Path, found: &Found) -> bool {
+pub fn is_visible(ignores: &Ignores, path: &Path, found: &Found) -> bool {
     !ignores.hide(&path.join(&found.name), found.kind == Kind::Directory)
 }

@@ -12,7 +12,7 @@ use ignore::{
     gitignore::{Gitignore, GitignoreBuilder},
 };
 
-use crate::place::{Place, here, open_entry};
+use crate::{Place, here, place::open_entry};
 
 /// The rule files of a directory; later ones win.
 const RULE_FILES: [&str; 2] = [".gitignore", ".ignore"];
@@ -24,7 +24,7 @@ const MAX_RULES_BYTES: u64 = 1 << 20;
 /// The rules of a directory and of those above it, up to the repository or the root. Cheap to
 /// clone.
 #[derive(Clone, Default)]
-pub(crate) struct Ignores(Option<Arc<Level>>);
+pub struct Ignores(Option<Arc<Level>>);
 
 struct Level {
     /// Where these rules were found, relative to the root.
@@ -35,7 +35,7 @@ struct Level {
 
 impl Ignores {
     /// The rules that hold for what is in `place`, except its own.
-    pub(crate) fn above(place: &Place) -> Self {
+    pub fn above(place: &Place) -> Self {
         let mut ignores = Self::default();
         let mut above: Vec<&Path> = place.path.ancestors().skip(1).collect();
         above.reverse();
@@ -48,7 +48,8 @@ impl Ignores {
     }
 
     /// With the rules of `dir`, which is at `path`. A repository does not obey the one around it.
-    pub(crate) fn entering(&self, dir: &Dir, path: &Path) -> Self {
+    #[must_use]
+    pub fn entering(&self, dir: &Dir, path: &Path) -> Self {
         let repository = dir.symlink_metadata(GIT_DIR).is_ok();
         let above = if repository {
             Self::default()
@@ -73,7 +74,7 @@ impl Ignores {
     }
 
     /// Whether the rules hide `path` (relative to the root). Its directory is not hidden.
-    pub(crate) fn hide(&self, path: &Path, is_dir: bool) -> bool {
+    pub fn hide(&self, path: &Path, is_dir: bool) -> bool {
         let mut ignores = self;
         while let Some(level) = &ignores.0 {
             let below = path.strip_prefix(&level.base).unwrap_or(path);

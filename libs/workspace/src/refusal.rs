@@ -4,10 +4,7 @@ use std::{io, path::Path};
 
 use waybill_toolkit::ToolError;
 
-use crate::{
-    entry::shown,
-    place::{Place, here},
-};
+use crate::{Kind, Place, here, shown};
 
 /// Names of one directory that are compared to the one that was not found.
 const MAX_COMPARED: usize = 5_000;
@@ -24,8 +21,61 @@ pub(crate) fn escapes(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none()
 }
 
+/// Why a path cannot be opened.
+#[derive(Debug)]
+pub enum Refusal {
+    /// It is the gateway's own data or configuration.
+    Hidden,
+    /// It is not a regular file, but this.
+    Kind(Kind),
+    /// It leads out of its root.
+    Outside,
+    Io(io::Error),
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        if escapes(&error) {
+            Self::Outside
+        } else {
+            Self::Io(error)
+        }
+    }
+}
+
+/// A path that cannot be opened, and why.
+#[derive(Debug)]
+pub struct Refused {
+    pub place: Place,
+    pub why: Refusal,
+}
+
 /// The error for the caller: what, where, and what to do.
-pub(crate) fn refuse(place: &Place, error: io::Error) -> ToolError {
+impl From<Refused> for ToolError {
+    fn from(refused: Refused) -> Self {
+        let Refused { place, why } = refused;
+        let (path, root) = (place.shown(), &place.root.name);
+        Self::Invalid(match why {
+            Refusal::Hidden => {
+                format!("{path:?} is the gateway's own data or configuration: it is not served")
+            }
+            Refusal::Kind(Kind::Directory) => {
+                format!("{path:?} in root {root} is a directory: list it with files_list")
+            }
+            Refusal::Kind(kind) => format!(
+                "{path:?} in root {root} is not a regular file ({}): it cannot be read",
+                kind.as_str()
+            ),
+            Refusal::Outside => format!(
+                "{path:?} leads outside root {root} through a symlink: only files inside the roots \
+                 can be read"
+            ),
+            Refusal::Io(error) => return by_the_system(&place, error),
+        })
+    }
+}
+
+fn by_the_system(place: &Place, error: io::Error) -> ToolError {
     let (path, root) = (place.shown(), &place.root.name);
     if error
         .raw_os_error()
@@ -38,10 +88,6 @@ pub(crate) fn refuse(place: &Place, error: io::Error) -> ToolError {
         };
     }
     ToolError::Invalid(match error.kind() {
-        _ if escapes(&error) => format!(
-            "{path:?} leads outside root {root} through a symlink: only files inside the roots can \
-             be read"
-        ),
         io::ErrorKind::NotFound => missing(place),
         io::ErrorKind::PermissionDenied => format!(
             "{path:?} in root {root} may not be read by this gateway (permission denied by the \

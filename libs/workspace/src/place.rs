@@ -8,36 +8,31 @@ use std::{
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt, OpenOptionsSyncExt};
 use cap_std::fs::{Dir, File, Metadata, OpenOptions};
-use waybill_toolkit::ToolError;
 
-use crate::{
-    entry::{Kind, shown},
-    refusal::{escapes, refuse},
-    roots::OpenRoot,
-};
+use crate::{Kind, OpenRoot, Refusal, Refused, refusal::escapes, shown};
 
 /// Absolute symlinks that are followed on the way to one file, like `SYMLOOP_MAX`.
 const MAX_ABSOLUTE_LINKS: usize = 8;
 
 /// A root and a normalised path below it. Every access goes through the root's directory handle,
 /// which never resolves to anything outside it, whatever changes meanwhile.
-#[derive(Clone)]
-pub(crate) struct Place {
-    pub(crate) root: Arc<OpenRoot>,
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub root: Arc<OpenRoot>,
     /// Empty for the root itself.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
 }
 
 impl Place {
-    pub(crate) fn new(root: Arc<OpenRoot>, path: PathBuf) -> Self {
+    pub fn new(root: Arc<OpenRoot>, path: PathBuf) -> Self {
         Self { root, path }
     }
 
-    pub(crate) fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         shown(&self.path)
     }
 
-    pub(crate) fn open_dir(&self) -> Result<Dir, ToolError> {
+    pub fn open_dir(&self) -> Result<Dir, Refused> {
         self.reach(|root, path| {
             let dir = root.open_dir(path)?;
             // On some systems the handle is made without a look at the type.
@@ -51,11 +46,11 @@ impl Place {
 
     /// Opens a regular file for reading; anything else is refused, and nothing blocks: a fifo
     /// without a writer, a device.
-    pub(crate) fn open_file(&self) -> Result<(File, Metadata), ToolError> {
+    pub fn open_file(&self) -> Result<(File, Metadata), Refused> {
         // A look before the open spares devices that act on being opened; the handle decides.
         let kind = Kind::from(self.metadata()?.file_type());
         if kind != Kind::File {
-            return Err(self.not_a_file(kind));
+            return Err(self.refused(Refusal::Kind(kind)));
         }
         let (file, metadata) = self.reach(|root, path| {
             let file = root.open_with(path, &reading(FollowSymlinks::Yes))?;
@@ -64,43 +59,64 @@ impl Place {
         })?;
         match Kind::from(metadata.file_type()) {
             // The path may have come to mean another file since it was looked at.
-            Kind::File if self.root.hidden.now().hold(&metadata) => Err(self.is_hidden()),
+            Kind::File if self.root.hidden.now().hold(&metadata) => {
+                Err(self.refused(Refusal::Hidden))
+            }
             Kind::File => Ok((file, metadata)),
-            kind => Err(self.not_a_file(kind)),
+            kind => Err(self.refused(Refusal::Kind(kind))),
+        }
+    }
+
+    /// Opens a regular file that a walk has found, with less ado than what a caller names: no part
+    /// of the path is a symlink, and none is hidden.
+    pub fn open_found(&self) -> Result<(File, Metadata), Refused> {
+        let refused = |error: io::Error| self.refused(error.into());
+        let file = self
+            .root
+            .dir
+            .open_with(&self.path, &reading(FollowSymlinks::No));
+        let file = file.map_err(refused)?;
+        let metadata = file.metadata().map_err(refused)?;
+        match Kind::from(metadata.file_type()) {
+            Kind::File if self.root.hidden.now().hold(&metadata) => {
+                Err(self.refused(Refusal::Hidden))
+            }
+            Kind::File => Ok((file, metadata)),
+            kind => Err(self.refused(Refusal::Kind(kind))),
         }
     }
 
     /// Of what the path leads to, through symlinks.
-    pub(crate) fn metadata(&self) -> Result<Metadata, ToolError> {
+    pub fn metadata(&self) -> Result<Metadata, Refused> {
         self.reach(|root, path| root.metadata(path))
     }
 
     /// Of the path itself, if it is a symlink.
-    pub(crate) fn symlink_metadata(&self) -> Result<Metadata, ToolError> {
+    pub fn symlink_metadata(&self) -> Result<Metadata, Refused> {
         self.reach(|root, path| root.symlink_metadata(path))
     }
 
-    pub(crate) fn link_target(&self) -> Result<PathBuf, ToolError> {
+    pub fn link_target(&self) -> Result<PathBuf, Refused> {
         self.reach(|root, path| root.read_link_contents(path))
     }
 
     /// Does `open` below the root's handle. The handle refuses every absolute symlink; one that
     /// points back into the root is translated, and then opened below the handle as well.
-    fn reach<T>(&self, open: impl Fn(&Dir, &Path) -> io::Result<T>) -> Result<T, ToolError> {
+    fn reach<T>(&self, open: impl Fn(&Dir, &Path) -> io::Result<T>) -> Result<T, Refused> {
         let mut path = self.path.clone();
         for _ in 0..MAX_ABSOLUTE_LINKS {
             if self.root.hides(here(&path)) {
-                return Err(self.is_hidden());
+                return Err(self.refused(Refusal::Hidden));
             }
             match open(&self.root.dir, here(&path)) {
                 Ok(opened) => return Ok(opened),
                 Err(error) => match self.without_absolute_link(&path) {
                     Some(next) if escapes(&error) => path = next,
-                    _ => return Err(refuse(self, error)),
+                    _ => return Err(self.refused(error.into())),
                 },
             }
         }
-        Err(refuse(self, io::Error::other("too many symbolic links")))
+        Err(self.refused(io::Error::other("too many symbolic links").into()))
     }
 
     /// `path` with its first absolute symlink into this root replaced by what it points to.
@@ -119,29 +135,17 @@ impl Place {
         None
     }
 
-    fn is_hidden(&self) -> ToolError {
-        let shown = self.shown();
-        ToolError::Invalid(format!(
-            "{shown:?} is the gateway's own data or configuration: it is not served"
-        ))
-    }
-
-    fn not_a_file(&self, kind: Kind) -> ToolError {
-        let (path, root) = (self.shown(), &self.root.name);
-        ToolError::Invalid(match kind {
-            Kind::Directory => {
-                format!("{path:?} in root {root} is a directory: list it with files_list")
-            }
-            kind => format!(
-                "{path:?} in root {root} is not a regular file ({}): it cannot be read",
-                kind.as_str()
-            ),
-        })
+    /// The same failure, with where it was met.
+    pub fn refused(&self, why: Refusal) -> Refused {
+        Refused {
+            place: self.clone(),
+            why,
+        }
     }
 }
 
 /// The root itself has an empty path; the system calls it `.`.
-pub(crate) fn here(path: &Path) -> &Path {
+pub fn here(path: &Path) -> &Path {
     if path.as_os_str().is_empty() {
         Path::new(".")
     } else {

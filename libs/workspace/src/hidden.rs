@@ -7,7 +7,7 @@ use cap_std::fs::Metadata;
 
 /// Files and directories, known by device and inode: no link to them leads around it.
 #[derive(Debug, Default)]
-pub(crate) struct Hidden {
+pub struct Hidden {
     paths: Vec<PathBuf>,
     first: Vec<Id>,
 }
@@ -17,7 +17,7 @@ type Id = (u64, u64);
 
 /// What is hidden during one operation.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ids(Vec<Id>);
+pub struct Ids(Vec<Id>);
 
 impl Hidden {
     /// They must exist.
@@ -32,7 +32,7 @@ impl Hidden {
     }
 
     /// An editor that saves a file puts a new one in its place: both are hidden.
-    pub(crate) fn now(&self) -> Ids {
+    pub fn now(&self) -> Ids {
         let current = self.paths.iter().filter_map(|path| id(path).ok());
         Ids(self.first.iter().copied().chain(current).collect())
     }
@@ -43,7 +43,7 @@ impl Ids {
         self.0.is_empty()
     }
 
-    pub(crate) fn hold(&self, found: &Metadata) -> bool {
+    pub fn hold(&self, found: &Metadata) -> bool {
         self.0.contains(&(found.dev(), found.ino()))
     }
 }

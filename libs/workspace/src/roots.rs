@@ -9,22 +9,64 @@ use std::{
 use cap_std::{ambient_authority, fs::Dir};
 use waybill_toolkit::ToolError;
 
-use crate::{Error, Root, entry::shown, hidden::Hidden, place::Place};
+use crate::{Hidden, Place, shown};
 
 /// Longest path that is looked at, in bytes (`PATH_MAX` on Linux).
 const MAX_PATH_BYTES: usize = 4096;
 const MAX_NAME_CHARS: usize = 64;
 
+/// A directory that tools may look into, and the name that callers know it by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    pub name: String,
+    /// Opened once; relative paths count from the process's working directory.
+    pub path: PathBuf,
+}
+
+impl Root {
+    pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            path: path.into(),
+        }
+    }
+}
+
+/// Why a set of roots cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("no root was given: at least one directory is needed")]
+    NoRoots,
+    #[error("{0:?} cannot name a root: use 1 to 64 characters, no slash, no control character")]
+    Name(String),
+    #[error("two roots are named {0}: each needs its own name")]
+    Duplicate(String),
+    #[error("root {name} cannot be opened as a directory at {}", path.display())]
+    Open {
+        name: String,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} cannot be hidden", path.display())]
+    Hide {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
 /// One root, open.
-pub(crate) struct OpenRoot {
-    pub(crate) name: String,
+#[derive(Debug)]
+pub struct OpenRoot {
+    pub name: String,
     /// With its symlinks resolved.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// As it was configured, made absolute.
     configured: PathBuf,
     /// The only way to its files.
-    pub(crate) dir: Dir,
-    pub(crate) hidden: Arc<Hidden>,
+    pub dir: Dir,
+    pub hidden: Arc<Hidden>,
 }
 
 impl OpenRoot {
@@ -72,10 +114,18 @@ impl OpenRoot {
 }
 
 /// All roots; the first is the default.
-pub(crate) struct Roots(Vec<Arc<OpenRoot>>);
+#[derive(Debug)]
+pub struct Roots(Vec<Arc<OpenRoot>>);
 
 impl Roots {
-    pub(crate) fn open(roots: &[Root], hidden: &Arc<Hidden>) -> Result<Self, Error> {
+    /// Opens every root now and keeps it open: a directory that is renamed later is still served,
+    /// one put in its place is not.
+    ///
+    /// `hidden` must exist. What it names is not served, wherever in a root it lies and by whatever
+    /// link it is reached.
+    pub fn open(roots: &[Root], hidden: &[PathBuf]) -> Result<Self, Error> {
+        let hidden = Hidden::new(hidden).map_err(|(path, source)| Error::Hide { path, source })?;
+        let hidden = Arc::new(hidden);
         if roots.is_empty() {
             return Err(Error::NoRoots);
         }
@@ -88,18 +138,18 @@ impl Roots {
             if open.iter().any(|other| other.name == root.name) {
                 return Err(Error::Duplicate(root.name.clone()));
             }
-            open.push(Arc::new(OpenRoot::open(root, hidden)?));
+            open.push(Arc::new(OpenRoot::open(root, &hidden)?));
         }
         Ok(Self(open))
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &OpenRoot> {
+    pub fn iter(&self) -> impl Iterator<Item = &OpenRoot> {
         self.0.iter().map(AsRef::as_ref)
     }
 
     /// Where `path` points to, by its words alone: nothing is opened yet. An absolute path picks
     /// its root by itself.
-    pub(crate) fn place(&self, root: Option<&str>, path: &str) -> Result<Place, ToolError> {
+    pub fn place(&self, root: Option<&str>, path: &str) -> Result<Place, ToolError> {
         if path.len() > MAX_PATH_BYTES || path.contains('\0') {
             return Err(ToolError::Invalid(format!(
                 "path: no file can have this name (at most {MAX_PATH_BYTES} bytes, no NUL)"

@@ -1,0 +1,7 @@
+//! The service `audit-sink` by itself: a Lambda function, or a process beside others.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    waybill::host::audit_sink()
+}

@@ -1,0 +1,54 @@
+//! An installation in an emulator that `cargo xtask test` starts.
+
+use std::{
+    process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use waybill_backend_aws::{Clients, Settings};
+
+use crate::gateway::BINARY;
+
+/// An account of its own, with everything made that the services need.
+pub(crate) struct Installation {
+    pub(crate) account: String,
+    url: String,
+}
+
+impl Installation {
+    pub(crate) fn new() -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "how the emulator's place is told"
+        )]
+        let url = std::env::var("AWS_EMULATOR_URL")
+            .expect("this test needs an emulator: run `cargo xtask emulator COMMAND...`");
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let (process, made) = (std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let account = format!("9{made:02}{process:09}");
+        let installation = Self { account, url };
+        let mut apply = Command::new(BINARY);
+        apply.args(["infra", "apply"]).stdout(Stdio::null());
+        let applied = installation.reached_by(&mut apply).status().unwrap();
+        assert!(applied.success());
+        installation
+    }
+
+    pub(crate) fn reached_by<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command
+            .env("AWS_ACCESS_KEY_ID", &self.account)
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_REGION", "eu-central-1")
+            .env("WAYBILL_BACKEND", "aws")
+            .env("WAYBILL_ENDPOINT_URL", &self.url)
+    }
+
+    /// Past everything that is ours.
+    pub(crate) async fn clients(&self) -> Clients {
+        let settings = Settings {
+            endpoint_url: Some(self.url.clone()),
+            region: Some("eu-central-1".to_owned()),
+        };
+        Clients::with_keys(&settings, &self.account, "test").await
+    }
+}
