@@ -11,6 +11,7 @@ use crate::{
     figures::{Price, Region, Table},
     items::Items,
     requests::Requests,
+    template::Template,
 };
 
 pub(crate) const MILLION: f64 = 1e6;
@@ -62,6 +63,7 @@ pub(crate) struct Costs {
     pub(crate) prices: Table<Price>,
     pub(crate) requests: Requests,
     pub(crate) given: Assumptions,
+    pub(crate) template: Template,
     pub(crate) items: Items,
 }
 
@@ -84,6 +86,7 @@ impl Costs {
         Self {
             prices: Table::prices(),
             requests: Requests::read(),
+            template: Template::read(),
             items: Items::of(&given.call),
             given,
         }
@@ -181,9 +184,10 @@ impl Costs {
             given.lambda.init_ms / 1e3 * shape.cold_share,
         );
         let ingress = times.ingress + shape.polls * times.poll + (1.0 + shape.polls) * started;
-        let gb_seconds = given.lambda.ingress_gb * ingress
-            + given.lambda.executor_gb * executor * (times.executor + started)
-            + given.lambda.audit_gb * audit * (times.audit + started)
+        let template = &self.template;
+        let gb_seconds = template.ingress.memory_gb() * ingress
+            + template.executor.memory_gb() * executor * (times.executor + started)
+            + template.audit_sink.memory_gb() * audit * (times.audit + started)
             // A core's second takes as many GB-seconds as a core comes with GB.
             + given.cpu.call_ms / 1e3 * given.lambda.gb_per_vcpu;
         let price = |price| self.prices.of(price, region);
@@ -232,7 +236,7 @@ impl Costs {
     fn watched(&self, region: Region) -> f64 {
         let (price, watch) = (|price| self.prices.of(price, region), &self.given.watch);
         watch.metrics * price(Price::Metric)
-            + watch.alarms * price(Price::Alarm)
+            + self.template.alarms * price(Price::Alarm)
             + watch.kms_keys * price(Price::KmsKey)
     }
 

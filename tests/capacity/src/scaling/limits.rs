@@ -83,7 +83,7 @@ impl Resource {
             Self::AuditWorker => (
                 shards(setup.audit_chains),
                 given.append() / batch * EVENTS,
-                "seconds of work",
+                "s of work",
             ),
             Self::AuditPartition => (writes * shards(setup.audit_chains), segment, WRITES),
             Self::TenantPartition => {
@@ -100,10 +100,10 @@ impl Resource {
             Self::InboxTable => (setup.inbox_writes, marks, WRITES),
             Self::OutboxTable => (setup.outbox_writes, outbox, WRITES),
             Self::Topic => (setup.publishes, EVENTS, "messages"),
-            Self::Doors => (given.doors(setup), given.waited(), "seconds of a place"),
-            Self::Executors => (given.slots(setup), given.worked(), "seconds of a slot"),
+            Self::Doors => (given.doors(setup), given.waited(), "s of a place"),
+            Self::Executors => (given.slots(setup), given.worked(), "s of a slot"),
             Self::Api => (setup.requests, 1.0, "requests"),
-            Self::InFlight => (setup.in_flight, given.worked(), "seconds in flight"),
+            Self::InFlight => (setup.in_flight, given.worked(), "s in flight"),
         };
         Limit {
             resource: self,

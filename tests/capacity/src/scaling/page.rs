@@ -2,7 +2,7 @@
 
 use super::{
     Load,
-    limits::{Resource, limits},
+    limits::{Limit, Resource, limits},
     remedies::{Kind, Remedy, remedies},
     setup::{Given, Setup},
     world::{self, Run},
@@ -73,8 +73,9 @@ pub(crate) fn tables(region: Region, load: &Load) -> String {
 fn introduction(study: &Study, load: &Load) -> String {
     let tenants = &study.given.assumptions.tenants;
     format!(
-        "An installation on Lambda in an account with the quotas that it has at first ({}), under {} \
-         calls a second and multiples of it: quick tools, records of about 1 KB, {} tenants of which \
+        "An installation on Lambda, with the template's defaults, in an account with the quotas that \
+         it has at first ({}), under {} calls a second and multiples of it: quick tools, records of \
+         about 1 KB, {} tenants of which \
          the largest has {} of the calls. The quotas are AWS's, the units a call draws are from the \
          code, the latencies are assumptions: nothing of this has run on AWS. \
          [Cost](cost.md) has the dollars.\n\n",
@@ -135,19 +136,20 @@ fn simulated(study: &Study, load: &Load) -> String {
     for times in &load.times {
         let rate = load.base * times;
         let run = world::run(&study.setup, &study.given, rate, load.seed);
-        table += &cells(&format!("x{}", number(*times)), &run);
+        table += &cells(*times, &run, &limits(&study.setup, &study.given));
     }
     let mut more = head(&RUN);
     let last = study.remedies.last().map_or(&study.setup, |it| &it.setup);
     for times in &load.times {
         let rate = load.base * times;
         let run = world::run(last, &study.given, rate, load.seed);
-        more += &cells(&format!("x{}", number(*times)), &run);
+        more += &cells(*times, &run, &limits(last, &study.given));
     }
     format!(
         "## Simulated\n\nAs the code is and quotas are at first:\n\n{table}\n\
          With everything below done:\n\n{more}\n\
-         *Used* names what is used by {} or more, or else the fullest. *Behind*: events a second by \
+         *Used* names what is used by {} or more, in the order in which it is short as \
+         calls become more; or else the fullest. *Behind*: events a second by \
          which the audit trail grows older. Times are those of the calls that were answered; where \
          calls wait for a quota they grow with the length of the run.\n\n",
         percent(SHORT)
@@ -165,20 +167,19 @@ const RUN: [&str; 8] = [
     "used",
 ];
 
-fn cells(name: &str, run: &Run) -> String {
-    let short: Vec<&(Resource, f64)> = run.used.iter().filter(|(_, used)| *used >= SHORT).collect();
-    let short = if short.is_empty() {
-        run.used.iter().take(1).collect()
-    } else {
-        short
-    };
-    let used = short
-        .iter()
-        .map(|(resource, used)| format!("{resource} {}", percent(used.min(1.0))));
+/// `limits` in order: of what is short, the first is the first to be so.
+fn cells(times: f64, run: &Run, limits: &[Limit]) -> String {
+    let order = |resource| limits.iter().position(|limit| limit.resource == resource);
+    let mut short = run.used.clone();
+    short.retain(|(_, used)| *used >= SHORT);
+    short.sort_by_key(|(resource, _)| order(*resource));
+    let fullest = run.used.iter().take(usize::from(short.is_empty()));
+    let used = short.iter().chain(fullest);
+    let used = used.map(|(resource, used)| format!("{resource} {}", percent(used.min(1.0))));
     let used: Vec<String> = used.collect();
     let took = |time_of: Option<f64>| time_of.map_or_else(|| "-".to_owned(), time);
     row([
-        name.to_owned(),
+        format!("x{}", number(times)),
         number(run.offered),
         number(run.answered),
         percent(run.refused),
@@ -207,7 +208,8 @@ fn in_order(study: &Study) -> String {
     }
     format!(
         "## What to do, in order\n\nEach for the largest load, with a third to spare. *Code* is a \
-         change of Waybill, *setting* a parameter of the template, *quota* a request to AWS.\n\n{table}\n"
+         change of Waybill, *setting* a parameter of the template, *quota* a request to AWS. More chains make smaller batches, which cost more write units: \
+         take as many as are needed.\n\n{table}\n"
     )
 }
 
@@ -329,7 +331,7 @@ fn method(study: &Study) -> String {
          - Latencies are log-normal by the medians and 90 % values of \
          [`assumptions.toml`](../tests/capacity/assumptions.toml).\n\
          - Not in it: cold starts, the ramp of tables and pollers (above), retries, polls, failures.\n\n\
-         {table}",
+         Quotas; *found*: when a copy of the page said so.\n\n{table}",
         audit_batch(),
     )
 }

@@ -8,6 +8,7 @@ use crate::{
     cost::audit_batch,
     figures::{Quota, Region, Table},
     items::{Items, call},
+    template::Template,
 };
 
 /// `OPEN_SHARDS` of `libs/calls`.
@@ -44,6 +45,7 @@ pub(super) struct Setup {
 /// What is given.
 pub(super) struct Given {
     pub(super) assumptions: Assumptions,
+    pub(super) template: Template,
     pub(super) items: Items,
     pub(super) partition_writes: f64,
     pub(super) partition_reads: f64,
@@ -79,6 +81,7 @@ impl Given {
     pub(super) fn read(region: Region, quotas: &Table<Quota>) -> Self {
         let assumptions = Assumptions::read();
         Self {
+            template: Template::read(),
             items: Items::of(&assumptions.call),
             partition_writes: quotas.of(Quota::PartitionWrites, region),
             partition_reads: quotas.of(Quota::PartitionReads, region),
@@ -118,12 +121,13 @@ impl Given {
 
     /// Deliveries that the executors of `setup` work on at once.
     pub(super) fn slots(&self, setup: &Setup) -> f64 {
-        setup.executors * self.assumptions.lambda.messages
+        setup.executors * self.template.executor.batch
     }
 
     /// Places of the account that the other functions leave to the ingress.
     pub(super) fn doors(&self, setup: &Setup) -> f64 {
-        let sinks = self.assumptions.lambda.audit_sinks * f64::from(setup.audit_chains);
+        let sinks = self.template.audit_sink.concurrency.unwrap_or(1.0);
+        let sinks = sinks * f64::from(setup.audit_chains);
         (setup.concurrency - setup.executors - sinks).max(1.0)
     }
 }

@@ -264,7 +264,7 @@ fn audit_sink(
     [records, segments, inbox]: [QuotaId; 3],
 ) -> BatcherId {
     let (latency, items) = (given.assumptions.latency.clone(), given.items);
-    let window = given.assumptions.lambda.audit_window_s;
+    let window = given.template.audit_sink.window;
     engine.batcher(audit_batch(), window, move |events, random| {
         let mut pause = |time: Milliseconds| Step::Pause(random.draw(time.spread()));
         let segment = items.segment(f64::from(events));
