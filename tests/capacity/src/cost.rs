@@ -300,6 +300,17 @@ mod tests {
         close(million.api, 1.0);
         close(million.logs, 1.0);
         close(million.writes, costs.write_units(&shape) * 0.625);
+        let Items {
+            accepted,
+            completed,
+            ..
+        } = costs.items;
+        let kilobytes = |bytes: usize| f64::from(u32::try_from(bytes.div_ceil(1024)).unwrap());
+        // Two puts, an index entry that comes and goes, two events that do, and three marks.
+        let by_hand =
+            4.0 * kilobytes(accepted) + 2.0 * kilobytes(completed) + 2.0 * 3.0 + 3.0 * 2.0;
+        let trail = costs.trail_units(costs.audit_commits(&shape));
+        close(costs.write_units(&shape), by_hand + trail);
         let bare = costs.million(&shape, Host::Containers, REGION);
         close(million.total() - bare.total(), million.lambda + million.api);
         // 131,400 receives of 20 s a month.

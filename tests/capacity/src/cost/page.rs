@@ -158,17 +158,22 @@ fn legend(costs: &Costs) -> String {
     for shape in &given.shapes {
         legend.extend(["- *", &shape.name, "*: ", &shape.what, ".\n"]);
     }
+    let sweeps = given.containers.sweep_read_units * super::SECONDS / MILLION;
     let machine = given.machine.cores / given.cpu.call_ms * 1e3;
     legend
         + &format!(
             "- *Containers*: {} tasks of {} vCPU and {} GB, each running all services, and a load \
-             balancer. An idle task costs {} for each queue that it polls, by receives of 20 s.\n\
+             balancer. An idle task makes {} empty receives of 20 s a month on each queue that \
+             it polls, {}; its sweeps read {} million units, {}.\n\
              - *One machine*: a t4g.small with {} GB of disk, in one zone. The share of its cores \
              that it may use for long is enough for about {} calls a second.\n\n",
             number(given.containers.tasks),
             number(given.containers.vcpu),
             number(given.containers.memory_gb),
+            number(super::SECONDS / super::LONG_POLL),
             dollars(costs.idle_queue(Region::UsEast1)),
+            number(sweeps),
+            dollars(sweeps * costs.prices.of(Price::DynamodbRead, Region::UsEast1)),
             number(given.machine.disk_gb),
             number((machine / 100.0).floor() * 100.0),
         )

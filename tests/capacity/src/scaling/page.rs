@@ -3,13 +3,13 @@
 use super::{
     Load,
     limits::{Limit, Resource, limits},
-    remedies::{Kind, Remedy, remedies},
-    setup::{Given, Setup},
-    world::{self, Run},
+    remedies::Kind,
+    study::Study,
+    world::Run,
 };
 use crate::{
     cost::{EVENTS, audit_batch},
-    figures::{Quota, Region, Table},
+    figures::{Quota, Region},
     text::{NOTE, head, number, percent, row, time},
 };
 
@@ -17,32 +17,6 @@ use crate::{
 const SHORT: f64 = 0.9;
 /// Where the page is about one region.
 const REGION: Region = Region::UsEast1;
-
-/// Everything that the page is made of.
-struct Study {
-    quotas: Table<Quota>,
-    region: Region,
-    given: Given,
-    setup: Setup,
-    /// For the largest of the loads.
-    remedies: Vec<Remedy>,
-}
-
-impl Study {
-    fn new(region: Region, load: &Load) -> Self {
-        let quotas = Table::quotas();
-        let given = Given::read(region, &quotas);
-        let setup = Setup::of(&given, region, &quotas);
-        let most = load.times.iter().copied().fold(1.0, f64::max) * load.base;
-        Self {
-            remedies: remedies(setup.clone(), &given, most),
-            quotas,
-            region,
-            given,
-            setup,
-        }
-    }
-}
 
 pub(crate) fn page() -> String {
     let load = Load::default();
@@ -52,7 +26,7 @@ pub(crate) fn page() -> String {
         introduction(&study, &load),
         in_short(&study),
         by_arithmetic(&study),
-        simulated(&study, &load),
+        simulated(&study),
         in_order(&study),
         elsewhere(&study),
         method(&study),
@@ -65,7 +39,7 @@ pub(crate) fn tables(region: Region, load: &Load) -> String {
     format!(
         "{}{}{}",
         by_arithmetic(&study),
-        simulated(&study, load),
+        simulated(&study),
         in_order(&study)
     )
 }
@@ -88,25 +62,49 @@ fn introduction(study: &Study, load: &Load) -> String {
 
 fn in_short(study: &Study) -> String {
     let limits = limits(&study.setup, &study.given);
-    let first: Vec<String> = limits
-        .iter()
-        .take(4)
-        .map(|limit| {
-            let ceiling = number(limit.ceiling());
-            format!("1. {ceiling} calls a second: {}.\n", limit.resource)
-        })
-        .collect();
+    let mut text = String::from("In short:\n\n");
+    for (times, run) in study.now.iter().filter(|(times, _)| *times > 1.0) {
+        let short = short(run, &limits);
+        let what = if let Some((last, others)) = short.split_last() {
+            let others = others.iter().map(|(it, _)| format!("{it}, "));
+            format!(
+                "short are {}and {}; {} of the calls are turned away, and the audit trail falls \
+                 behind by {} events a second",
+                others.collect::<String>(),
+                last.0,
+                percent(run.refused),
+                number(run.falls_behind.round()),
+            )
+        } else {
+            let fullest = run.used.first();
+            fullest.map_or_else(String::new, |(fullest, used)| {
+                format!(
+                    "nothing is short; the fullest is {fullest} with {}",
+                    percent(*used)
+                )
+            })
+        };
+        let (times, offered) = (number(*times), number(run.offered));
+        text.extend([
+            "- **x",
+            &times,
+            "**, ",
+            &offered,
+            " calls a second: ",
+            &what,
+            ".\n",
+        ]);
+    }
     let codes = study.remedies.iter().filter(|it| it.kind == Kind::Code);
-    format!(
-        "In short, what is short first, by arithmetic:\n\n{}\n\
+    let codes = codes.count();
+    text + &format!(
+        "- Of what is in the way of {} calls a second, {codes} limits are in our code; the other {} \
+         are settings and quotas.\n\n\
          The audit sink is beside the calls: when it is short, calls go on and the trail falls \
-         behind, for as long as its queue keeps messages (14 days). The others turn calls away, and \
-         the slow ones among them hold the places of others. Of what is in the way of {} calls a \
-         second, {} limits are in our code; the other {} are settings and quotas.\n\n",
-        first.concat(),
+         behind, for as long as its queue keeps messages (14 days). Other limits turn calls away, or \
+         slow them down, and slow calls hold the places of others.\n\n",
         number(Load::BASE * Load::TIMES[3]),
-        codes.clone().count(),
-        study.remedies.len() - codes.count(),
+        study.remedies.len() - codes,
     )
 }
 
@@ -131,27 +129,26 @@ fn by_arithmetic(study: &Study) -> String {
     )
 }
 
-fn simulated(study: &Study, load: &Load) -> String {
-    let mut table = head(&RUN);
-    for times in &load.times {
-        let rate = load.base * times;
-        let run = world::run(&study.setup, &study.given, rate, load.seed);
-        table += &cells(*times, &run, &limits(&study.setup, &study.given));
-    }
-    let mut more = head(&RUN);
-    let last = study.remedies.last().map_or(&study.setup, |it| &it.setup);
-    for times in &load.times {
-        let rate = load.base * times;
-        let run = world::run(last, &study.given, rate, load.seed);
-        more += &cells(*times, &run, &limits(last, &study.given));
-    }
+fn simulated(study: &Study) -> String {
+    let table = |runs: &[(f64, Run)], setup| {
+        let limits = limits(setup, &study.given);
+        let rows = runs.iter().map(|(times, run)| {
+            let name = format!("x{}", number(*times));
+            cells(&name, run, &limits)
+        });
+        head(&RUN) + &rows.collect::<String>()
+    };
+    let limits = limits(&study.setup, &study.given);
     format!(
-        "## Simulated\n\nAs the code is and quotas are at first:\n\n{table}\n\
-         With everything below done:\n\n{more}\n\
-         *Used* names what is used by {} or more, in the order in which it is short as \
-         calls become more; or else the fullest. *Behind*: events a second by \
-         which the audit trail grows older. Times are those of the calls that were answered; where \
-         calls wait for a quota they grow with the length of the run.\n\n",
+        "## Simulated\n\nAs the code is and quotas are at first:\n\n{}{}\n\
+         With everything below done:\n\n{}\n\
+         *Used* names what is used by {} or more, in the order in which it is short as calls become \
+         more; or else the fullest. *Behind*: events a second by which the audit trail grows older. \
+         Times are those of the calls that were answered; where calls wait for a quota they grow \
+         with the length of the run.\n\n",
+        table(&study.now, &study.setup),
+        cells("the last, by Function URL", &study.open, &limits),
+        table(&study.then, study.last()),
         percent(SHORT)
     )
 }
@@ -167,19 +164,24 @@ const RUN: [&str; 8] = [
     "used",
 ];
 
-/// `limits` in order: of what is short, the first is the first to be so.
-fn cells(times: f64, run: &Run, limits: &[Limit]) -> String {
+/// What is short in a run, the first to be so first: `limits` are in order.
+fn short(run: &Run, limits: &[Limit]) -> Vec<(Resource, f64)> {
     let order = |resource| limits.iter().position(|limit| limit.resource == resource);
     let mut short = run.used.clone();
     short.retain(|(_, used)| *used >= SHORT);
     short.sort_by_key(|(resource, _)| order(*resource));
+    short
+}
+
+fn cells(name: &str, run: &Run, limits: &[Limit]) -> String {
+    let short = short(run, limits);
     let fullest = run.used.iter().take(usize::from(short.is_empty()));
     let used = short.iter().chain(fullest);
     let used = used.map(|(resource, used)| format!("{resource} {}", percent(used.min(1.0))));
     let used: Vec<String> = used.collect();
     let took = |time_of: Option<f64>| time_of.map_or_else(|| "-".to_owned(), time);
     row([
-        format!("x{}", number(times)),
+        name.to_owned(),
         number(run.offered),
         number(run.answered),
         percent(run.refused),
@@ -342,46 +344,5 @@ fn digits(value: f64) -> String {
         number(value)
     } else {
         format!("{value:.4}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The utilisation law: what is used is what a call asks for, times the calls.
-    #[test]
-    fn the_world_uses_what_arithmetic_says() {
-        let load = Load::default();
-        let study = Study::new(REGION, &load);
-        let last = &study.remedies.last().unwrap().setup;
-        let run = world::run(last, &study.given, 500.0, 5);
-        for limit in limits(last, &study.given) {
-            let used = run
-                .used
-                .iter()
-                .find(|(resource, _)| *resource == limit.resource);
-            let Some((_, used)) = used else { continue };
-            let by_law = run.offered / limit.ceiling();
-            // The fullest of many partitions is above their average; batches are not full.
-            let fits = match limit.resource {
-                Resource::AuditWorker | Resource::AuditPartition | Resource::RecordsTable => {
-                    *used > by_law * 0.8
-                }
-                Resource::TenantPartition
-                | Resource::IndexPartition
-                | Resource::OutboxPartition => (0.9..2.0).contains(&(used / by_law)),
-                _ => (0.85..1.15).contains(&(used / by_law)),
-            };
-            assert!(fits, "{}: {used} is not {by_law}", limit.resource);
-        }
-    }
-
-    #[test]
-    fn the_same_seed_gives_the_same_run_and_another_one_nearly() {
-        let study = Study::new(REGION, &Load::default());
-        let run = |seed| format!("{:?}", world::run(&study.setup, &study.given, 50.0, seed));
-        assert_eq!(run(1), run(1));
-        assert_ne!(run(1), run(2));
     }
 }
