@@ -14,7 +14,7 @@ use waybill_ingress::{
     desk::{Desk, DeskLimits},
 };
 
-use crate::{address, config::Config, doctor, stores::Stores, toolbox::Toolbox};
+use crate::{address, backend, config::Config, doctor, stores::Stores, toolbox::Toolbox};
 
 /// Which `Host`s are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
