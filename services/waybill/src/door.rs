@@ -63,7 +63,7 @@ impl Door {
             rate: config.http.rate(),
             anonymous: config.conformance.then(anonymous),
         };
-        let router = waybill_ingress::metered_router(gateway, &stores.meter)?;
+        let router = waybill_ingress::router(gateway)?;
         Ok(Self {
             router,
             toolbox,
