@@ -56,7 +56,7 @@ fn published() -> Result<Files> {
     files.add("schemas/README.md", pages::index());
     files.add("docs/events.md", pages::events());
     files.add("docs/topology.md", pages::topology());
-    let template = template::text(template::SERVICES, topology::SUBSCRIPTIONS)?;
+    let template = template::text(template::SERVICES, topology::SUBSCRIPTIONS_ON_AWS)?;
     files.add("infra/template.yaml", template);
     Ok(files)
 }
