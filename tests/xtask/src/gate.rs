@@ -8,6 +8,7 @@ use crate::{
     advisories, clients,
     command::{cargo, run},
     emulator::Emulators,
+    infra,
     tools::{self, NEXTEST},
 };
 
@@ -34,12 +35,20 @@ const STEPS: &[Step] = &[
         check: lint,
     },
     Step {
+        name: "infra",
+        check: lint_infra,
+    },
+    Step {
         name: "tests",
         check: tests,
     },
     Step {
         name: "doc-tests",
         check: doc_tests,
+    },
+    Step {
+        name: "deployment",
+        check: deployment,
     },
     Step {
         name: "upstream-servers",
@@ -149,6 +158,16 @@ fn upstream_servers() -> Result<Note> {
     ])
     .env("WAYBILL_NPM_SERVERS", servers);
     tools::with_node(nextest, &clients)?.run_and_find("Summary [")
+}
+
+fn lint_infra() -> Result<Note> {
+    infra::lint()?;
+    Ok(None)
+}
+
+fn deployment() -> Result<Note> {
+    infra::deploy()?;
+    Ok(None)
 }
 
 fn third_party_clients() -> Result<Note> {

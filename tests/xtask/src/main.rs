@@ -7,6 +7,7 @@ mod command;
 mod emulator;
 mod gate;
 mod gateway;
+mod infra;
 mod package;
 mod place;
 mod tools;
@@ -23,6 +24,7 @@ cargo xtask COMMAND
   generate [--check]    write schemas/ and docs/ from the code; --check only compares
   clients [NAME...]     third-party MCP clients against the binary
   conformance           the official MCP conformance suite against the binary
+  deployment            the template in an emulator, a call through it, and its alarms fired
   emulator COMMAND...   a command beside AWS emulators, which AWS_EMULATOR_URL and KMS_EMULATOR_URL name
   package               each service as Lambda takes it, in target/lambda
   bench [OPTION...]     calls a second and their latency, beside the same tool called directly
@@ -70,6 +72,7 @@ fn run(words: &[&str]) -> Result<()> {
         }
         ["soak"] => soak("1000"),
         ["soak", cycles] => soak(cycles),
+        ["deployment"] => infra::deploy(),
         ["emulator", command @ ..] => emulator::with_emulators(command),
         ["package"] => package::package(),
         ["conformance"] => clients::run_clients(&["conformance"]),
