@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::{
-    command::{cargo, run},
+    command::run,
     emulator::{AWS, Emulators, install},
-    place,
+    tools::{build_waybill, nextest},
 };
 
 const TEMPLATES: [&str; 2] = ["infra/template.yaml", "infra/edge.yaml"];
@@ -40,10 +40,8 @@ pub(crate) fn lint() -> Result<()> {
 
 /// Deploys the template with the services' binaries, calls a tool through it, fires its alarms.
 pub(crate) fn deploy() -> Result<()> {
-    // The profile of the tests: nothing is built twice.
-    cargo(["build", "--package", "waybill", "--bins", "--locked"]).run()?;
+    let built = build_waybill()?;
     let emulators = Emulators::start()?;
-    let built = place::waybill("debug")?;
     let folder = built.parent().expect("a binary is in a folder");
     let deploy = run(program("python")?, ["tests/deployment/run.py", "--bin"]);
     emulators.reached_by(deploy.args([folder])).run()
