@@ -57,7 +57,7 @@ def packaged(account: Account, binaries: pathlib.Path | None) -> str:
         with zipfile.ZipFile(body, "w") as archive:
             entry = zipfile.ZipInfo("bootstrap")
             entry.external_attr = 0o755 << 16
-            code = (binaries / service / "bootstrap").read_bytes() if binaries else b"#!/bin/false\n"
+            code = (binaries / f"waybill-{service}").read_bytes() if binaries else b"#!/bin/false\n"
             archive.writestr(entry, code, zipfile.ZIP_DEFLATED, 1)
         s3.put_object(Bucket=account.code, Key=service, Body=body.getvalue())
         return f"CodeUri: s3://{account.code}/{service}"
@@ -114,3 +114,37 @@ def resources(account: Account, name: str) -> dict[str, str]:
         for page in pages.paginate(StackName=name)
         for each in page["StackResourceSummaries"]
     }
+
+
+def let_sources_run(account: Account, prefix: str) -> None:
+    """The emulator takes a limit that comes from a parameter for a text, and then receives nothing."""
+    functions = account.client("lambda")
+    for source in functions.list_event_source_mappings()["EventSourceMappings"]:
+        if f":{prefix}-" in source["EventSourceArn"]:
+            limit = int(source["ScalingConfig"]["MaximumConcurrency"])
+            functions.update_event_source_mapping(
+                UUID=source["UUID"], ScalingConfig={"MaximumConcurrency": limit}
+            )
+
+
+def left(account: Account, prefix: str) -> list[str]:
+    """Names of the installation that are there still, in the services that it uses."""
+    names = [
+        *account.client("dynamodb").list_tables()["TableNames"],
+        *account.client("sqs").list_queues().get("QueueUrls", []),
+        *(t["TopicArn"] for t in account.client("sns").list_topics()["Topics"]),
+        *(f["FunctionName"] for f in account.client("lambda").list_functions()["Functions"]),
+        *(r["RoleName"] for r in account.client("iam").list_roles()["Roles"]),
+        *(b["Name"] for b in account.client("events").list_event_buses()["EventBuses"]),
+        *(a["ApiId"] for a in account.client("apigatewayv2").get_apis()["Items"]),
+        *(s["Name"] for s in account.client("scheduler").list_schedules()["Schedules"]),
+        *(g["logGroupName"] for g in account.client("logs").describe_log_groups()["logGroups"]),
+        *(b["Name"] for b in account.client("s3").list_buckets()["Buckets"]),
+        *(a["AliasName"] for a in account.client("kms").list_aliases()["Aliases"]),
+        *(a["AlarmName"] for a in account.client("cloudwatch").describe_alarms()["MetricAlarms"]),
+        *(
+            d["DashboardName"]
+            for d in account.client("cloudwatch").list_dashboards()["DashboardEntries"]
+        ),
+    ]
+    return [name for name in names if prefix in name]

@@ -60,7 +60,8 @@ pub(crate) struct Cpu {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Lambda {
-    pub(crate) memory_gb: f64,
+    pub(crate) executors: f64,
+    pub(crate) requests_per_second: f64,
     pub(crate) gb_per_vcpu: f64,
     pub(crate) init_ms: f64,
     pub(crate) idle_pollers: f64,
@@ -80,13 +81,14 @@ pub(crate) struct Containers {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Machine {
     pub(crate) disk_gb: f64,
+    /// That it may use for long.
+    pub(crate) cores: f64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Watch {
     pub(crate) metrics: f64,
-    pub(crate) alarms: f64,
     pub(crate) log_bytes: f64,
     pub(crate) kms_keys: f64,
     pub(crate) ticks_per_minute: f64,

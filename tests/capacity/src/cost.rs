@@ -11,6 +11,7 @@ use crate::{
     figures::{Price, Region, Table},
     items::Items,
     requests::Requests,
+    template::Template,
 };
 
 pub(crate) const MILLION: f64 = 1e6;
@@ -62,6 +63,7 @@ pub(crate) struct Costs {
     pub(crate) prices: Table<Price>,
     pub(crate) requests: Requests,
     pub(crate) given: Assumptions,
+    pub(crate) template: Template,
     pub(crate) items: Items,
 }
 
@@ -84,6 +86,7 @@ impl Costs {
         Self {
             prices: Table::prices(),
             requests: Requests::read(),
+            template: Template::read(),
             items: Items::of(&given.call),
             given,
         }
@@ -176,18 +179,19 @@ impl Costs {
         let executor = 1.0 / shape.messages_per_invocation;
         let audit = self.audit_commits(shape);
         let invocations = 1.0 + shape.polls + executor + audit;
-        let times = self.times(shape);
-        let started = given.lambda.init_ms / 1e3 * shape.cold_share * invocations;
-        let cpu = given.cpu.call_ms / 1e3 * given.lambda.gb_per_vcpu / given.lambda.memory_gb;
-        let seconds = times.ingress
-            + shape.polls * times.poll
-            + executor * times.executor
-            + audit * times.audit
-            + started
-            + cpu;
+        let (times, started) = (
+            self.times(shape),
+            given.lambda.init_ms / 1e3 * shape.cold_share,
+        );
+        let ingress = times.ingress + shape.polls * times.poll + (1.0 + shape.polls) * started;
+        let template = &self.template;
+        let gb_seconds = template.ingress.memory_gb() * ingress
+            + template.executor.memory_gb() * executor * (times.executor + started)
+            + template.audit_sink.memory_gb() * audit * (times.audit + started)
+            // A core's second takes as many GB-seconds as a core comes with GB.
+            + given.cpu.call_ms / 1e3 * given.lambda.gb_per_vcpu;
         let price = |price| self.prices.of(price, region);
-        invocations * price(Price::LambdaRequest)
-            + seconds * given.lambda.memory_gb * price(Price::LambdaGbSecond)
+        invocations * price(Price::LambdaRequest) + gb_seconds * price(Price::LambdaGbSecond)
     }
 
     /// How long invocations wait for others, which is most of what is billed.
@@ -232,7 +236,7 @@ impl Costs {
     fn watched(&self, region: Region) -> f64 {
         let (price, watch) = (|price| self.prices.of(price, region), &self.given.watch);
         watch.metrics * price(Price::Metric)
-            + watch.alarms * price(Price::Alarm)
+            + self.template.alarms * price(Price::Alarm)
             + watch.kms_keys * price(Price::KmsKey)
     }
 
@@ -296,6 +300,17 @@ mod tests {
         close(million.api, 1.0);
         close(million.logs, 1.0);
         close(million.writes, costs.write_units(&shape) * 0.625);
+        let Items {
+            accepted,
+            completed,
+            ..
+        } = costs.items;
+        let kilobytes = |bytes: usize| f64::from(u32::try_from(bytes.div_ceil(1024)).unwrap());
+        // Two puts, an index entry that comes and goes, two events that do, and three marks.
+        let by_hand =
+            4.0 * kilobytes(accepted) + 2.0 * kilobytes(completed) + 2.0 * 3.0 + 3.0 * 2.0;
+        let trail = costs.trail_units(costs.audit_commits(&shape));
+        close(costs.write_units(&shape), by_hand + trail);
         let bare = costs.million(&shape, Host::Containers, REGION);
         close(million.total() - bare.total(), million.lambda + million.api);
         // 131,400 receives of 20 s a month.
@@ -320,7 +335,7 @@ mod tests {
                 million(&longer).reads - million(long).reads,
             )
         };
-        close(more(Host::FunctionUrl).0, 100.0 * 0.5 * 13.3334);
+        close(more(Host::FunctionUrl).0, 100.0 * 13.3334);
         close(more(Host::Containers).1, 200.0 * 0.125);
         assert!(more(Host::Containers).0.abs() < 1e-9);
     }

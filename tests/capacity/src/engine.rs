@@ -23,7 +23,7 @@ pub(crate) type Seconds = f64;
 
 /// Jobs that came to their [`Step::Done`], and those that were turned away.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger {
+pub(crate) struct Tally {
     /// When each was done, and how long it took.
     done: Vec<(Seconds, Seconds)>,
     refused: Vec<Seconds>,
@@ -40,7 +40,7 @@ pub(crate) struct Engine {
     pools: Vec<Pool>,
     quotas: Vec<Quota>,
     batchers: Vec<Batcher>,
-    ledger: Ledger,
+    tally: Tally,
     random: Random,
 }
 
@@ -55,7 +55,7 @@ impl Engine {
             pools: Vec::new(),
             quotas: Vec::new(),
             batchers: Vec::new(),
-            ledger: Ledger::default(),
+            tally: Tally::default(),
             random: Random::new(seed),
         }
     }
@@ -76,8 +76,8 @@ impl Engine {
         QuotaId(self.quotas.len() - 1)
     }
 
-    /// Works on up to `max` members at a time, one batch after the other. A batch that is not full
-    /// waits for `window`. `work` gives the steps for a batch of so many.
+    /// Works on up to `max` members at a time, one batch after the other. A batch waits until it is
+    /// full, for `window` at most. `work` gives the steps for a batch of so many.
     pub(crate) fn batcher(
         &mut self,
         max: u32,
@@ -136,7 +136,7 @@ impl Engine {
                     return;
                 }
                 Next::Refused => {
-                    self.ledger.refused.push(self.now);
+                    self.tally.refused.push(self.now);
                     for pool in std::mem::take(&mut job.held) {
                         self.give(pool);
                     }
@@ -184,29 +184,30 @@ impl Engine {
             },
             Step::Start(steps) => self.begin(self.now, steps),
             Step::Join(batcher) => {
-                if self.batchers[batcher.0].join() {
-                    self.open_batch(batcher);
-                }
+                self.batchers[batcher.0].join();
+                self.open_batch(batcher);
             }
-            Step::Collect(batcher) => {
-                let mut steps = self.batchers[batcher.0].collect(self.now, &mut self.random);
-                steps.push(Step::Close(batcher));
-                job.steps = steps.into_iter();
+            Step::Collect(batcher, opening) => {
+                let its = &mut self.batchers[batcher.0];
+                if let Some(mut steps) = its.collect(opening, self.now, &mut self.random) {
+                    steps.push(Step::Close(batcher));
+                    job.steps = steps.into_iter();
+                }
             }
             Step::Close(batcher) => {
-                if self.batchers[batcher.0].close(self.now) {
-                    self.open_batch(batcher);
-                }
+                self.batchers[batcher.0].close(self.now);
+                self.open_batch(batcher);
             }
-            Step::Done => self.ledger.done.push((self.now, self.now - job.began)),
+            Step::Done => self.tally.done.push((self.now, self.now - job.began)),
         }
         Next::On
     }
 
     fn open_batch(&mut self, batcher: BatcherId) {
-        let wait = self.batchers[batcher.0].open();
-        let steps = vec![Step::Pause(wait), Step::Collect(batcher)];
-        self.begin(self.now, steps);
+        if let Some((wait, opening)) = self.batchers[batcher.0].open() {
+            let steps = vec![Step::Pause(wait), Step::Collect(batcher, opening)];
+            self.begin(self.now, steps);
+        }
     }
 
     /// To the one that has waited longest, if one waits.
@@ -227,16 +228,16 @@ enum Next {
 /// What happened from `from` to the end.
 impl Engine {
     pub(crate) fn done(&self, from: Seconds) -> u32 {
-        count(self.ledger.done.iter().filter(|(at, _)| *at >= from))
+        count(self.tally.done.iter().filter(|(at, _)| *at >= from))
     }
 
     pub(crate) fn refused(&self, from: Seconds) -> u32 {
-        count(self.ledger.refused.iter().filter(|at| **at >= from))
+        count(self.tally.refused.iter().filter(|at| **at >= from))
     }
 
     /// The time that `percent` of the jobs took at most; `None` when there were none.
     pub(crate) fn percentile(&self, from: Seconds, percent: usize) -> Option<Seconds> {
-        let done = self.ledger.done.iter().filter(|(at, _)| *at >= from);
+        let done = self.tally.done.iter().filter(|(at, _)| *at >= from);
         let mut times: Vec<Seconds> = done.map(|(_, took)| *took).collect();
         times.sort_by(f64::total_cmp);
         let last = times.len().checked_sub(1)?;
@@ -245,7 +246,7 @@ impl Engine {
 
     #[cfg(test)]
     pub(crate) fn mean(&self, from: Seconds) -> Seconds {
-        let done = self.ledger.done.iter().filter(|(at, _)| *at >= from);
+        let done = self.tally.done.iter().filter(|(at, _)| *at >= from);
         let total: Seconds = done.map(|(_, took)| took).sum();
         total / f64::from(self.done(from).max(1))
     }

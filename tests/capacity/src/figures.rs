@@ -98,7 +98,7 @@ impl Table<Quota> {
     }
 }
 
-impl<K: Ord> Table<K> {
+impl<K: Copy + Ord> Table<K> {
     pub(crate) fn of(&self, key: K, region: Region) -> f64 {
         let row = self.rows.get(&key).expect("every figure is in its table");
         row.of(region).value

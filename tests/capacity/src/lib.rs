@@ -7,6 +7,7 @@ mod figures;
 mod items;
 mod requests;
 mod scaling;
+mod template;
 mod text;
 
 pub use figures::Region;

@@ -16,6 +16,15 @@ struct Args {
     times: Vec<f64>,
     #[arg(long, default_value_t = Load::SEED)]
     seed: u64,
+    /// A whole page as it is committed, in place of the tables.
+    #[arg(long, value_enum)]
+    page: Option<Page>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Page {
+    Cost,
+    Scaling,
 }
 
 fn main() {
@@ -25,5 +34,10 @@ fn main() {
         times: args.times,
         seed: args.seed,
     };
-    print!("{}", waybill_capacity::tables(args.region, &load));
+    let text = match args.page {
+        Some(Page::Cost) => waybill_capacity::cost_page(),
+        Some(Page::Scaling) => waybill_capacity::scaling_page(),
+        None => waybill_capacity::tables(args.region, &load),
+    };
+    print!("{text}");
 }

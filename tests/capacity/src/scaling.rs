@@ -4,6 +4,7 @@ mod limits;
 pub(crate) mod page;
 mod remedies;
 mod setup;
+mod study;
 mod world;
 
 /// What the installation is asked to do.

@@ -86,7 +86,7 @@ fn called(names: &Names) -> Called {
         inbox: names.inbox(),
         outbox: names.outbox(),
         topic: names.topic(),
-        bus: format!("{PREFIX}-events"),
+        bus: names.bus(),
         bucket: names.bucket(),
         key_alias: names.key_alias(),
     }

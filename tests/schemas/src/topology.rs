@@ -1,6 +1,7 @@
 //! Who consumes what.
 
 use waybill_audit_sink::AuditSink;
+use waybill_backend_aws::EventRelay;
 use waybill_events::EventType;
 use waybill_messaging::{BatchHandler, Events, Handler, Subscription};
 use waybill_tool_executor::{DeadlineSweep, ToolExecutor};
@@ -8,6 +9,13 @@ use waybill_tool_executor::{DeadlineSweep, ToolExecutor};
 /// Consumers of the bus.
 pub(crate) const SUBSCRIPTIONS: &[Subscription] =
     &[ToolExecutor::SUBSCRIPTION, AuditSink::SUBSCRIPTION];
+
+/// The same on AWS: with the consumer that only this backend has.
+pub(crate) const SUBSCRIPTIONS_ON_AWS: &[Subscription] = &[
+    ToolExecutor::SUBSCRIPTION,
+    AuditSink::SUBSCRIPTION,
+    EventRelay::SUBSCRIPTION,
+];
 
 /// Reconcilers: driven by a timer, not by the bus.
 pub(crate) const TIMED: &[Subscription] = &[DeadlineSweep::SUBSCRIPTION];

@@ -18,6 +18,8 @@ use crate::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
+/// ministack, what expands SAM for it, and the linters of `infra/`: their dependencies agree.
+pub(crate) const AWS: &str = "aws";
 
 /// They end with this value.
 pub(crate) struct Emulators {
@@ -34,7 +36,7 @@ impl Emulators {
     pub(crate) fn start() -> Result<Self> {
         let port = |address: SocketAddr| address.port().to_string();
         Ok(Self {
-            ministack: Emulator::start("ministack", |folder, address| {
+            ministack: Emulator::start(AWS, |folder, address| {
                 let mut command = Command::new(folder.join("bin/ministack"));
                 command
                     .env("BIND_HOST", "127.0.0.1")
@@ -100,15 +102,15 @@ pub(crate) fn with_emulators(command: &[&str]) -> Result<()> {
     emulators.reached_by(run(program, arguments)).run()
 }
 
-/// The pinned emulator, in a folder of its own: their dependencies do not agree.
-fn install(name: &str) -> Result<PathBuf> {
+/// Programs from the Python registry, pinned, in a folder of their own.
+pub(crate) fn install(name: &str) -> Result<PathBuf> {
     let pins = place::root().join(format!("tests/xtask/emulator/{name}.txt"));
     let folder = place::tools().join(name);
     let done = folder.join("installed.txt");
     if fs::read(&done).ok() == Some(fs::read(&pins)?) {
         return Ok(folder);
     }
-    println!("installing the emulator {name}, once");
+    println!("installing {name}, once");
     run("python3", ["-m", "venv", "--clear"])
         .args([&folder])
         .run()?;

@@ -6,9 +6,10 @@ use anyhow::{Result, bail};
 
 use crate::{
     advisories, clients,
-    command::{cargo, run},
+    command::cargo,
     emulator::Emulators,
-    tools::{self, NEXTEST},
+    infra,
+    tools::{self, nextest},
 };
 
 /// What a step has to say in the summary.
@@ -40,6 +41,18 @@ const STEPS: &[Step] = &[
     Step {
         name: "doc-tests",
         check: doc_tests,
+    },
+    Step {
+        name: "embedded",
+        check: embedded,
+    },
+    Step {
+        name: "infra",
+        check: lint_infra,
+    },
+    Step {
+        name: "deployment",
+        check: deployment,
     },
     Step {
         name: "upstream-servers",
@@ -121,11 +134,7 @@ fn lint() -> Result<Note> {
 /// Also compares the generated files with the code (`waybill-schemas`).
 fn tests() -> Result<Note> {
     let emulators = Emulators::start()?;
-    let nextest = run(
-        NEXTEST.program()?,
-        ["nextest", "run", "--workspace", "--locked"],
-    );
-    emulators.reached_by(nextest).run_and_find("Summary [")
+    emulators.reached_by(nextest()?).run_and_find("Summary [")
 }
 
 fn doc_tests() -> Result<Note> {
@@ -137,18 +146,38 @@ fn doc_tests() -> Result<Note> {
 fn upstream_servers() -> Result<Note> {
     let clients = tools::install_clients()?;
     let servers = tools::install_servers(&clients)?;
-    let nextest = run(
-        NEXTEST.program()?,
-        ["nextest", "run", "--workspace", "--locked"],
-    )
-    .args([
-        "--run-ignored",
-        "only",
-        "-E",
-        "package(waybill-toolkit-upstream) & test(npm::)",
-    ])
-    .env("WAYBILL_NPM_SERVERS", servers);
+    let nextest = nextest()?
+        .args([
+            "--run-ignored",
+            "only",
+            "-E",
+            "package(waybill-toolkit-upstream) & test(npm::)",
+        ])
+        .env("WAYBILL_NPM_SERVERS", servers);
     tools::with_node(nextest, &clients)?.run_and_find("Summary [")
+}
+
+/// `waybill` for one machine, without the SDK of a cloud.
+fn embedded() -> Result<Note> {
+    cargo([
+        "check",
+        "--package",
+        "waybill",
+        "--no-default-features",
+        "--locked",
+    ])
+    .run()?;
+    Ok(None)
+}
+
+fn lint_infra() -> Result<Note> {
+    infra::lint()?;
+    Ok(None)
+}
+
+fn deployment() -> Result<Note> {
+    infra::deploy()?;
+    Ok(None)
 }
 
 fn third_party_clients() -> Result<Note> {

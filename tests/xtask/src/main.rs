@@ -7,6 +7,7 @@ mod command;
 mod emulator;
 mod gate;
 mod gateway;
+mod infra;
 mod package;
 mod place;
 mod tools;
@@ -23,10 +24,12 @@ cargo xtask COMMAND
   generate [--check]    write schemas/ and docs/ from the code; --check only compares
   clients [NAME...]     third-party MCP clients against the binary
   conformance           the official MCP conformance suite against the binary
+  deployment            the template in an emulator, a call through it, and its alarms fired
   emulator COMMAND...   a command beside AWS emulators, which AWS_EMULATOR_URL and KMS_EMULATOR_URL name
   package               each service as Lambda takes it, in target/lambda
   bench [OPTION...]     calls a second and their latency, beside the same tool called directly
   soak [CYCLES]         the binary killed by SIGKILL under load and started again, 1000 times
+  capacity [OPTION...]  what an installation on AWS costs and what breaks first, by region and load
   simulate [OPTION...]  all services over a faulty backend: more seeds, or one seed again
 
 What a command needs and the machine lacks is installed into .tools/.
@@ -62,8 +65,14 @@ fn run(words: &[&str]) -> Result<()> {
         ])
         .args(options)
         .run(),
+        ["capacity", options @ ..] => {
+            cargo(["run", "--quiet", "--package", "waybill-capacity", "--"])
+                .args(options)
+                .run()
+        }
         ["soak"] => soak("1000"),
         ["soak", cycles] => soak(cycles),
+        ["deployment"] => infra::deploy(),
         ["emulator", command @ ..] => emulator::with_emulators(command),
         ["package"] => package::package(),
         ["conformance"] => clients::run_clients(&["conformance"]),

@@ -26,9 +26,10 @@ pub(crate) fn page() -> String {
         .map(|region| tables(&costs, *region))
         .collect();
     format!(
-        "{NOTE}# What an installation on AWS costs\n\n{}{}{tables}{}{}{}",
+        "{NOTE}# What an installation on AWS costs\n\n{}{}{tables}{}{}{}{}",
         introduction(&costs),
         in_short(&costs),
+        legend(&costs),
         units(&costs),
         formula(&costs),
         prices(&costs),
@@ -105,7 +106,6 @@ fn by_shape(costs: &Costs, region: Region) -> String {
         "with HTTP API",
         "containers",
     ]);
-    let mut notes = String::new();
     for shape in &costs.given.shapes {
         let [url, api, containers] = [Host::FunctionUrl, Host::HttpApi, Host::Containers]
             .map(|host| costs.million(shape, host, region));
@@ -126,11 +126,10 @@ fn by_shape(costs: &Costs, region: Region) -> String {
             dollars(containers.total()),
         ];
         table += &row([shape.name.clone()].into_iter().chain(parts).chain(totals));
-        notes += &format!("- *{}*: {}.\n", shape.name, shape.what);
     }
     format!(
         "## {region}\n\nDollars of a million calls, by how they come; what an idle installation \
-         costs comes on top.\n\n{table}\n{notes}\n"
+         costs comes on top.\n\n{table}\n"
     )
 }
 
@@ -149,18 +148,35 @@ fn by_host(costs: &Costs, region: Region) -> String {
         let rate = number(calls / super::SECONDS);
         table += &row([number(calls), rate].into_iter().chain(total));
     }
+    format!("Dollars of a month, by host, quick calls:\n\n{table}\n")
+}
+
+/// What the rows and columns of the tables are.
+fn legend(costs: &Costs) -> String {
     let given = &costs.given;
-    format!(
-        "Dollars of a month, by host, quick calls:\n\n{table}\nContainers: {} tasks of {} vCPU and \
-         {} GB, each running all services, and a load balancer; the empty receives of one task and \
-         queue cost {}. One machine is a t4g.small with {} GB of disk: in one zone, and with a \
-         share of its CPU only, so that a busy one is a larger one.\n\n",
-        number(given.containers.tasks),
-        number(given.containers.vcpu),
-        number(given.containers.memory_gb),
-        dollars(costs.idle_queue(region)),
-        number(given.machine.disk_gb),
-    )
+    let mut legend = String::from("## Who calls, and what runs\n\n");
+    for shape in &given.shapes {
+        legend.extend(["- *", &shape.name, "*: ", &shape.what, ".\n"]);
+    }
+    let sweeps = given.containers.sweep_read_units * super::SECONDS / MILLION;
+    let machine = given.machine.cores / given.cpu.call_ms * 1e3;
+    legend
+        + &format!(
+            "- *Containers*: {} tasks of {} vCPU and {} GB, each running all services, and a load \
+             balancer. An idle task makes {} empty receives of 20 s a month on each queue that \
+             it polls, {}; its sweeps read {} million units, {}.\n\
+             - *One machine*: a t4g.small with {} GB of disk, in one zone. The share of its cores \
+             that it may use for long is enough for about {} calls a second.\n\n",
+            number(given.containers.tasks),
+            number(given.containers.vcpu),
+            number(given.containers.memory_gb),
+            number(super::SECONDS / super::LONG_POLL),
+            dollars(costs.idle_queue(Region::UsEast1)),
+            number(sweeps),
+            dollars(sweeps * costs.prices.of(Price::DynamodbRead, Region::UsEast1)),
+            number(given.machine.disk_gb),
+            number((machine / 100.0).floor() * 100.0),
+        )
 }
 
 fn units(costs: &Costs) -> String {
@@ -244,7 +260,7 @@ fn formula(costs: &Costs) -> String {
          ```text\n\
          a call  = write units x price + read units x price + GB x months kept x (storage + recovery)\n\
          \u{20}       + SNS requests x price + SQS requests x price + GB of logs x price\n\
-         \u{20}       + Lambda: invocations x price + seconds x {} GB x price (+ HTTP API)\n\
+         \u{20}       + Lambda: invocations x price + seconds x GB x price (+ HTTP API)\n\
          idle    = {} metrics + {} alarms + key + empty receives + Scheduler, or tasks, balancer, sweeps\n\
          a month = idle + calls x a call\n\
          ```\n\n\
@@ -254,13 +270,13 @@ fn formula(costs: &Costs) -> String {
          - A batch of events is below 64 KB: one billed request. SNS delivers to SQS for nothing.\n\
          - Lambda bills the time in which a function waits for others, by the latencies in \
          `assumptions.toml`; the first request of a call waits for its outcome.\n\
-         - KMS: one request when a process starts. S3: only arguments and results above 64 KB. \
+         - An index is written once, after the table and outside its transaction.\n\
+         - KMS: one request when a process starts, and DynamoDB's own, which it keeps for minutes. S3: only arguments and results above 64 KB. \
          EventBridge: an outward bus costs {} a million calls more (two events each).\n\
-         - Not in it: free tiers, taxes, data to the internet (about $0.09 a GB), WAF, NAT gateways, \
-         customer-managed keys for tables and queues, X-Ray, retries, and what the tools cost.\n\n",
-        number(given.lambda.memory_gb),
+         - Not in it: free tiers, taxes, data to the internet (about $0.09 a GB), the dashboard, \
+         CloudFront and WAF, a domain, NAT gateways, X-Ray, retries, and what the tools cost.\n\n",
         number(given.watch.metrics),
-        number(given.watch.alarms),
+        number(costs.template.alarms),
         counts(Manner::Sequential),
         counts(Manner::Concurrent),
         dollars(EVENTS * costs.prices.of(Price::BusEvent, Region::UsEast1)),

@@ -12,11 +12,19 @@ pub(super) struct Batcher {
     window: Seconds,
     work: Work,
     waiting: u32,
-    /// From the opening of a batch to its end.
-    open: bool,
-    /// The batch under way, since when.
-    began: Option<Seconds>,
+    state: State,
+    /// Batches opened so far.
+    openings: u32,
     busy: Seconds,
+}
+
+enum State {
+    Idle,
+    /// Waits for more.
+    Filling,
+    Full,
+    /// Since when.
+    Working(Seconds),
 }
 
 impl Batcher {
@@ -26,47 +34,67 @@ impl Batcher {
             window,
             work,
             waiting: 0,
-            open: false,
-            began: None,
+            state: State::Idle,
+            openings: 0,
             busy: 0.0,
         }
     }
 
-    /// True when a batch is to be opened.
-    pub(super) fn join(&mut self) -> bool {
+    pub(super) fn join(&mut self) {
         self.waiting += 1;
-        !self.open
     }
 
-    /// How long the batch waits for others: a full one does not.
-    pub(super) fn open(&mut self) -> Seconds {
-        self.open = true;
-        if self.waiting < self.max {
-            self.window
-        } else {
-            0.0
+    /// How long from now a batch is to be collected, and its number; `None`: that is settled.
+    pub(super) fn open(&mut self) -> Option<(Seconds, u32)> {
+        let full = self.waiting >= self.max;
+        match self.state {
+            State::Idle if full => {
+                self.state = State::Full;
+                self.openings += 1;
+                Some((0.0, self.openings))
+            }
+            State::Idle if self.waiting > 0 => {
+                self.state = State::Filling;
+                self.openings += 1;
+                Some((self.window, self.openings))
+            }
+            State::Filling if full => {
+                self.state = State::Full;
+                Some((0.0, self.openings))
+            }
+            _ => None,
         }
     }
 
-    /// The steps of the work on what waits.
-    pub(super) fn collect(&mut self, now: Seconds, random: &mut Random) -> Vec<Step> {
+    /// The steps of the work on what waits; `None` when that has begun.
+    pub(super) fn collect(
+        &mut self,
+        opening: u32,
+        now: Seconds,
+        random: &mut Random,
+    ) -> Option<Vec<Step>> {
+        let open = matches!(self.state, State::Filling | State::Full);
+        if !open || opening != self.openings {
+            return None;
+        }
         let batch = self.waiting.min(self.max);
         self.waiting -= batch;
-        self.began = Some(now);
-        (self.work)(batch, random)
+        self.state = State::Working(now);
+        Some((self.work)(batch, random))
     }
 
-    /// True when the next is to be opened.
-    pub(super) fn close(&mut self, now: Seconds) -> bool {
-        if let Some(began) = self.began.take() {
+    pub(super) fn close(&mut self, now: Seconds) {
+        if let State::Working(began) = self.state {
             self.busy += now - began;
+            self.state = State::Idle;
         }
-        self.open = false;
-        self.waiting > 0
     }
 
     pub(super) fn utilisation(&self, now: Seconds) -> f64 {
-        let under_way = self.began.map_or(0.0, |began| now - began);
+        let under_way = match self.state {
+            State::Working(began) => now - began,
+            _ => 0.0,
+        };
         (self.busy + under_way) / now
     }
 

@@ -25,8 +25,8 @@ pub(crate) enum Step {
     Start(Vec<Step>),
     /// Waits for a batch, which takes it from here. Its own job goes on.
     Join(BatcherId),
-    /// Begins the work on what waits.
-    Collect(BatcherId),
+    /// Begins the work on what waits, unless the batch of this opening has begun.
+    Collect(BatcherId, u32),
     /// Ends it.
     Close(BatcherId),
     /// It is measured how long the job took.

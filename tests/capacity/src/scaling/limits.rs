@@ -19,8 +19,8 @@ pub(super) enum Resource {
     InboxTable,
     OutboxTable,
     Topic,
-    Concurrency,
-    Pollers,
+    Doors,
+    Executors,
     Api,
     InFlight,
 }
@@ -63,8 +63,8 @@ impl Resource {
         Self::InboxTable,
         Self::OutboxTable,
         Self::Topic,
-        Self::Concurrency,
-        Self::Pollers,
+        Self::Doors,
+        Self::Executors,
         Self::Api,
         Self::InFlight,
     ];
@@ -82,8 +82,8 @@ impl Resource {
         let (capacity, demand, unit) = match self {
             Self::AuditWorker => (
                 shards(setup.audit_chains),
-                given.append(setup) / batch * EVENTS,
-                "seconds of work",
+                given.append() / batch * EVENTS,
+                "s of work",
             ),
             Self::AuditPartition => (writes * shards(setup.audit_chains), segment, WRITES),
             Self::TenantPartition => {
@@ -100,13 +100,10 @@ impl Resource {
             Self::InboxTable => (setup.inbox_writes, marks, WRITES),
             Self::OutboxTable => (setup.outbox_writes, outbox, WRITES),
             Self::Topic => (setup.publishes, EVENTS, "messages"),
-            Self::Concurrency => {
-                let held = given.waited() + given.worked();
-                (setup.concurrency, held, "seconds of a place")
-            }
-            Self::Pollers => (setup.pollers, given.worked(), "seconds of a place"),
-            Self::Api => (setup.api_requests, 1.0, "requests"),
-            Self::InFlight => (setup.in_flight, given.worked(), "seconds in flight"),
+            Self::Doors => (given.doors(setup), given.waited(), "s of a place"),
+            Self::Executors => (given.slots(setup), given.worked(), "s of a slot"),
+            Self::Api => (setup.requests, 1.0, "requests"),
+            Self::InFlight => (setup.in_flight, given.worked(), "s in flight"),
         };
         Limit {
             resource: self,
@@ -147,19 +144,19 @@ impl Given {
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::AuditWorker => "audit sink, one after another",
-            Self::AuditPartition => "`audit/segments`, one partition",
+            Self::AuditWorker => "the one chain of the audit sink",
+            Self::AuditPartition => "the partition `audit/segments`",
             Self::TenantPartition => "`calls/TENANT` of the largest tenant",
-            Self::IndexPartition => "`calls-open/N`, the busiest shard",
-            Self::OutboxPartition => "outbox, one shard",
-            Self::KeyPartition => "`keys/all`, one partition",
-            Self::RecordsTable => "records table and index",
-            Self::InboxTable => "inbox table",
-            Self::OutboxTable => "outbox table",
-            Self::Topic => "SNS topic",
-            Self::Concurrency => "Lambda concurrency",
-            Self::Pollers => "SQS event source of the executor",
-            Self::Api => "API Gateway",
+            Self::IndexPartition => "the busiest shard of `calls-open`",
+            Self::OutboxPartition => "a shard of the outbox",
+            Self::KeyPartition => "the partition `keys/all`",
+            Self::RecordsTable => "the records table and its index",
+            Self::InboxTable => "the inbox table",
+            Self::OutboxTable => "the outbox table",
+            Self::Topic => "the SNS topic",
+            Self::Doors => "Lambda concurrency for the ingress",
+            Self::Executors => "`MaximumConcurrency` of the executor",
+            Self::Api => "`RequestsPerSecond` of the HTTP API",
             Self::InFlight => "SQS messages in flight",
         })
     }

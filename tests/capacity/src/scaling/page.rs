@@ -2,14 +2,14 @@
 
 use super::{
     Load,
-    limits::{Resource, limits},
-    remedies::{Kind, Remedy, remedies},
-    setup::{Given, Setup},
-    world::{self, Run},
+    limits::{Limit, Resource, limits},
+    remedies::Kind,
+    study::Study,
+    world::Run,
 };
 use crate::{
     cost::{EVENTS, audit_batch},
-    figures::{Quota, Region, Table},
+    figures::{Quota, Region},
     text::{NOTE, head, number, percent, row, time},
 };
 
@@ -17,32 +17,6 @@ use crate::{
 const SHORT: f64 = 0.9;
 /// Where the page is about one region.
 const REGION: Region = Region::UsEast1;
-
-/// Everything that the page is made of.
-struct Study {
-    quotas: Table<Quota>,
-    region: Region,
-    given: Given,
-    setup: Setup,
-    /// For the largest of the loads.
-    remedies: Vec<Remedy>,
-}
-
-impl Study {
-    fn new(region: Region, load: &Load) -> Self {
-        let quotas = Table::quotas();
-        let given = Given::read(region, &quotas);
-        let setup = Setup::of(region, &quotas);
-        let most = load.times.iter().copied().fold(1.0, f64::max) * load.base;
-        Self {
-            remedies: remedies(setup.clone(), &given, most),
-            quotas,
-            region,
-            given,
-            setup,
-        }
-    }
-}
 
 pub(crate) fn page() -> String {
     let load = Load::default();
@@ -52,7 +26,7 @@ pub(crate) fn page() -> String {
         introduction(&study, &load),
         in_short(&study),
         by_arithmetic(&study),
-        simulated(&study, &load),
+        simulated(&study),
         in_order(&study),
         elsewhere(&study),
         method(&study),
@@ -65,7 +39,7 @@ pub(crate) fn tables(region: Region, load: &Load) -> String {
     format!(
         "{}{}{}",
         by_arithmetic(&study),
-        simulated(&study, load),
+        simulated(&study),
         in_order(&study)
     )
 }
@@ -73,8 +47,9 @@ pub(crate) fn tables(region: Region, load: &Load) -> String {
 fn introduction(study: &Study, load: &Load) -> String {
     let tenants = &study.given.assumptions.tenants;
     format!(
-        "An installation on Lambda in an account with the quotas that it has at first ({}), under {} \
-         calls a second and multiples of it: quick tools, records of about 1 KB, {} tenants of which \
+        "An installation on Lambda, with the template's defaults, in an account with the quotas that \
+         it has at first ({}), under {} calls a second and multiples of it: quick tools, records of \
+         about 1 KB, {} tenants of which \
          the largest has {} of the calls. The quotas are AWS's, the units a call draws are from the \
          code, the latencies are assumptions: nothing of this has run on AWS. \
          [Cost](cost.md) has the dollars.\n\n",
@@ -87,25 +62,49 @@ fn introduction(study: &Study, load: &Load) -> String {
 
 fn in_short(study: &Study) -> String {
     let limits = limits(&study.setup, &study.given);
-    let first: Vec<String> = limits
-        .iter()
-        .take(4)
-        .map(|limit| {
-            let ceiling = number(limit.ceiling());
-            format!("1. {ceiling} calls a second: {}.\n", limit.resource)
-        })
-        .collect();
+    let mut text = String::from("In short:\n\n");
+    for (times, run) in study.now.iter().filter(|(times, _)| *times > 1.0) {
+        let short = short(run, &limits);
+        let what = if let Some((last, others)) = short.split_last() {
+            let others = others.iter().map(|(it, _)| format!("{it}, "));
+            format!(
+                "short are {}and {}; {} of the calls are turned away, and the audit trail falls \
+                 behind by {} events a second",
+                others.collect::<String>(),
+                last.0,
+                percent(run.refused),
+                number(run.falls_behind.round()),
+            )
+        } else {
+            let fullest = run.used.first();
+            fullest.map_or_else(String::new, |(fullest, used)| {
+                format!(
+                    "nothing is short; the fullest is {fullest} with {}",
+                    percent(*used)
+                )
+            })
+        };
+        let (times, offered) = (number(*times), number(run.offered));
+        text.extend([
+            "- **x",
+            &times,
+            "**, ",
+            &offered,
+            " calls a second: ",
+            &what,
+            ".\n",
+        ]);
+    }
     let codes = study.remedies.iter().filter(|it| it.kind == Kind::Code);
-    format!(
-        "In short, what is short first, by arithmetic:\n\n{}\n\
+    let codes = codes.count();
+    text + &format!(
+        "- Of what is in the way of {} calls a second, {codes} limits are in our code; the other {} \
+         are settings and quotas.\n\n\
          The audit sink is beside the calls: when it is short, calls go on and the trail falls \
-         behind, for as long as its queue keeps messages (14 days). The others turn calls away, and \
-         the slow ones among them hold the places of others. Of what is in the way of {} calls a \
-         second, {} limits are in our code and {} are quotas to be raised.\n\n",
-        first.concat(),
+         behind, for as long as its queue keeps messages (14 days). Other limits turn calls away, or \
+         slow them down, and slow calls hold the places of others.\n\n",
         number(Load::BASE * Load::TIMES[3]),
-        codes.clone().count(),
-        study.remedies.len() - codes.count(),
+        study.remedies.len() - codes,
     )
 }
 
@@ -130,26 +129,26 @@ fn by_arithmetic(study: &Study) -> String {
     )
 }
 
-fn simulated(study: &Study, load: &Load) -> String {
-    let mut table = head(&RUN);
-    for times in &load.times {
-        let rate = load.base * times;
-        let run = world::run(&study.setup, &study.given, rate, load.seed);
-        table += &cells(&format!("x{}", number(*times)), &run);
-    }
-    let mut more = head(&RUN);
-    let last = study.remedies.last().map_or(&study.setup, |it| &it.setup);
-    for times in &load.times {
-        let rate = load.base * times;
-        let run = world::run(last, &study.given, rate, load.seed);
-        more += &cells(&format!("x{}", number(*times)), &run);
-    }
+fn simulated(study: &Study) -> String {
+    let table = |runs: &[(f64, Run)], setup| {
+        let limits = limits(setup, &study.given);
+        let rows = runs.iter().map(|(times, run)| {
+            let name = format!("x{}", number(*times));
+            cells(&name, run, &limits)
+        });
+        head(&RUN) + &rows.collect::<String>()
+    };
+    let limits = limits(&study.setup, &study.given);
     format!(
-        "## Simulated\n\nAs the code is and quotas are at first:\n\n{table}\n\
-         With everything below done:\n\n{more}\n\
-         *Used* names what is used by {} or more, or else the fullest. *Behind*: events a second by \
-         which the audit trail grows older. Times are those of the calls that were answered; where \
-         calls wait for a quota they grow with the length of the run.\n\n",
+        "## Simulated\n\nAs the code is and quotas are at first:\n\n{}{}\n\
+         With everything below done:\n\n{}\n\
+         *Used* names what is used by {} or more, in the order in which it is short as calls become \
+         more; or else the fullest. *Behind*: events a second by which the audit trail grows older. \
+         Times are those of the calls that were answered; where calls wait for a quota they grow \
+         with the length of the run.\n\n",
+        table(&study.now, &study.setup),
+        cells("the last, by Function URL", &study.open, &limits),
+        table(&study.then, study.last()),
         percent(SHORT)
     )
 }
@@ -165,16 +164,20 @@ const RUN: [&str; 8] = [
     "used",
 ];
 
-fn cells(name: &str, run: &Run) -> String {
-    let short: Vec<&(Resource, f64)> = run.used.iter().filter(|(_, used)| *used >= SHORT).collect();
-    let short = if short.is_empty() {
-        run.used.iter().take(1).collect()
-    } else {
-        short
-    };
-    let used = short
-        .iter()
-        .map(|(resource, used)| format!("{resource} {}", percent(used.min(1.0))));
+/// What is short in a run, the first to be so first: `limits` are in order.
+fn short(run: &Run, limits: &[Limit]) -> Vec<(Resource, f64)> {
+    let order = |resource| limits.iter().position(|limit| limit.resource == resource);
+    let mut short = run.used.clone();
+    short.retain(|(_, used)| *used >= SHORT);
+    short.sort_by_key(|(resource, _)| order(*resource));
+    short
+}
+
+fn cells(name: &str, run: &Run, limits: &[Limit]) -> String {
+    let short = short(run, limits);
+    let fullest = run.used.iter().take(usize::from(short.is_empty()));
+    let used = short.iter().chain(fullest);
+    let used = used.map(|(resource, used)| format!("{resource} {}", percent(used.min(1.0))));
     let used: Vec<String> = used.collect();
     let took = |time_of: Option<f64>| time_of.map_or_else(|| "-".to_owned(), time);
     row([
@@ -194,6 +197,7 @@ fn in_order(study: &Study) -> String {
     for (at, remedy) in study.remedies.iter().enumerate() {
         let kind = match remedy.kind {
             Kind::Code => "code",
+            Kind::Setting => "setting",
             Kind::Quota => "quota",
         };
         table += &row([
@@ -206,7 +210,8 @@ fn in_order(study: &Study) -> String {
     }
     format!(
         "## What to do, in order\n\nEach for the largest load, with a third to spare. *Code* is a \
-         change of Waybill, *quota* a request to AWS or a setting.\n\n{table}\n"
+         change of Waybill, *setting* a parameter of the template, *quota* a request to AWS. More chains make smaller batches, which cost more write units: \
+         take as many as are needed.\n\n{table}\n"
     )
 }
 
@@ -224,7 +229,8 @@ fn elsewhere(study: &Study) -> String {
          partition: an append takes {} write units of the head and {} of the segments when its batch \
          of {} is full. The partition is enough for {} appends a second ({} events), and its sort \
          keys grow, so that DynamoDB cannot split it for heat. Two workers on one chain do not help: \
-         one of them runs again. More chains do.\n\
+         one of them runs again. More chains do. A long-poll worker receives by itself, ten at a \
+         time: {} events a second.\n\
          - **`calls/TENANT`** takes {} write units a call, so {} calls a second of one tenant, polls \
          apart. Ids begin with the time: the newest calls are always in one partition.\n\
          - **`calls-open/0` to `7`**: the index, by the last character of the id. 32 characters do \
@@ -247,15 +253,17 @@ fn elsewhere(study: &Study) -> String {
          | SNS | {} messages a second; fewer in other regions | see above |\n\
          | KMS | thousands of requests a second | never by calls: once when a process starts |\n\
          | S3 | 3,500 writes a second and prefix | only payloads above 64 KB; a prefix is a tenant |\n\n\
-         Ingress and executor share the account's concurrency, and requests that wait for their \
-         outcome hold places that the executor needs to produce it. Reserve concurrency for the \
-         executor, or run one of the two in containers. The simulation gives places to whoever waits \
-         first, which is kinder than Lambda is.\n\n",
+         All functions share the account's concurrency, and requests that wait for their outcome \
+         hold places that the executor needs to produce it. The simulation keeps \
+         `MaximumConcurrency` places free for it; on AWS `ReservedConcurrency` of the door does. A \
+         tenant whose partition is short slows its calls down, and so takes more places than its \
+         share: the rate limit of a tenant is what protects the others.\n\n",
         number(head),
         number(items.segment(batch)),
         audit_batch(),
         number(appends),
         number(appends * batch),
+        number(batch / given.polled_append()),
         number(record),
         number(given.partition_writes / record),
         percent(given.busiest_index_shard(study.setup.index_shards)),
@@ -320,17 +328,13 @@ fn method(study: &Study) -> String {
          - A quota is a bucket with a tenth of a second's burst. AWS refuses where the simulation \
          waits; whoever would wait for over a second at the door is turned away, as after the SDK's \
          three tries. What has begun is seen through.\n\
-         - The audit sink takes batches of up to {} in the order receive, read, append, delete. {}\n\
+         - The audit sink: batches of up to {}, each read and append after the one before. Its \
+         second function does not make it faster, and is left out.\n\
          - Latencies are log-normal by the medians and 90 % values of \
          [`assumptions.toml`](../tests/capacity/assumptions.toml).\n\
          - Not in it: cold starts, the ramp of tables and pollers (above), retries, polls, failures.\n\n\
-         {table}",
+         Quotas; *found*: when a copy of the page said so.\n\n{table}",
         audit_batch(),
-        if study.setup.audit_deletes == 1 {
-            "It deletes one by one, as the long-poll worker does today."
-        } else {
-            "It deletes ten at a time."
-        },
     )
 }
 
@@ -340,44 +344,5 @@ fn digits(value: f64) -> String {
         number(value)
     } else {
         format!("{value:.4}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The utilisation law: what is used is what a call asks for, times the calls.
-    #[test]
-    fn the_world_uses_what_arithmetic_says() {
-        let load = Load::default();
-        let study = Study::new(REGION, &load);
-        let last = &study.remedies.last().unwrap().setup;
-        let run = world::run(last, &study.given, 500.0, 5);
-        for limit in limits(last, &study.given) {
-            let used = run
-                .used
-                .iter()
-                .find(|(resource, _)| *resource == limit.resource);
-            let Some((_, used)) = used else { continue };
-            let by_law = run.offered / limit.ceiling();
-            // The fullest of many partitions is above their average; batches are not full.
-            let fits = match limit.resource {
-                Resource::AuditWorker | Resource::AuditPartition => *used > by_law * 0.8,
-                Resource::TenantPartition
-                | Resource::IndexPartition
-                | Resource::OutboxPartition => (0.9..2.0).contains(&(used / by_law)),
-                _ => (0.85..1.15).contains(&(used / by_law)),
-            };
-            assert!(fits, "{}: {used} is not {by_law}", limit.resource);
-        }
-    }
-
-    #[test]
-    fn the_same_seed_gives_the_same_run_and_another_one_nearly() {
-        let study = Study::new(REGION, &Load::default());
-        let run = |seed| format!("{:?}", world::run(&study.setup, &study.given, 50.0, seed));
-        assert_eq!(run(1), run(1));
-        assert_ne!(run(1), run(2));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     limits::{Limit, Resource, limits},
-    setup::{Given, SQS_BATCH, Setup},
+    setup::{Given, Setup},
 };
 
 /// No more of the limit than this is used: what is fuller makes others wait.
@@ -22,7 +22,11 @@ pub(super) struct Remedy {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
+    /// A change of Waybill.
     Code,
+    /// A parameter of the template.
+    Setting,
+    /// A request to AWS.
     Quota,
 }
 
@@ -52,17 +56,10 @@ fn put_away(limit: &Limit, setup: &mut Setup, target: f64) -> (String, Kind) {
     let more = target / FULL / limit.ceiling();
     let quota = |value: &mut f64, what: &str| {
         *value = (*value * more / 1e3).ceil() * 1e3;
-        (
-            format!("raise it to {} {what}", crate::text::number(*value)),
-            Kind::Quota,
-        )
+        let what = format!("raise it to {} {what}", crate::text::number(*value));
+        (what, Kind::Quota)
     };
     match limit.resource {
-        Resource::AuditWorker if setup.audit_deletes == 1 => {
-            setup.audit_deletes = SQS_BATCH;
-            let what = "delete deliveries ten at a time, as SQS allows";
-            (what.to_owned(), Kind::Code)
-        }
         Resource::AuditWorker | Resource::AuditPartition => {
             setup.audit_chains = times(setup.audit_chains, more);
             let what = format!(
@@ -103,15 +100,23 @@ fn put_away(limit: &Limit, setup: &mut Setup, target: f64) -> (String, Kind) {
         Resource::InboxTable => quota(&mut setup.inbox_writes, "write units a second"),
         Resource::OutboxTable => quota(&mut setup.outbox_writes, "write units a second"),
         Resource::Topic => quota(&mut setup.publishes, "messages a second"),
-        Resource::Concurrency => quota(&mut setup.concurrency, "concurrent invocations"),
-        Resource::Pollers => quota(
-            &mut setup.pollers,
-            "by provisioned pollers, or use containers",
+        Resource::Doors => quota(
+            &mut setup.concurrency,
+            "concurrent invocations, or use containers",
         ),
-        Resource::Api => quota(
-            &mut setup.api_requests,
-            "requests a second, or use a Function URL",
-        ),
+        Resource::Executors => {
+            setup.executors = (setup.executors * more / 10.0).ceil() * 10.0;
+            let what = format!("`MaximumConcurrency` = {}", setup.executors);
+            (what, Kind::Setting)
+        }
+        Resource::Api => {
+            setup.requests = (setup.requests * more / 1e3).ceil() * 1e3;
+            let what = format!(
+                "`RequestsPerSecond` = {}, above 10,000 by a quota; or a Function URL",
+                crate::text::number(setup.requests)
+            );
+            (what, Kind::Setting)
+        }
         Resource::InFlight => quota(&mut setup.in_flight, "messages"),
     }
 }
@@ -135,7 +140,7 @@ mod tests {
         let (region, quotas) = (Region::UsEast1, Table::quotas());
         let given = Given::read(region, &quotas);
         let target = 10_000.0;
-        let remedies = remedies(Setup::of(region, &quotas), &given, target);
+        let remedies = remedies(Setup::of(&given, region, &quotas), &given, target);
         for pair in remedies.windows(2) {
             assert!(pair[0].ceiling <= pair[1].ceiling, "{}", pair[1].what);
             assert_ne!(pair[0].setup, pair[1].setup);

@@ -8,22 +8,21 @@ use crate::{
     cost::audit_batch,
     figures::{Quota, Region, Table},
     items::{Items, call},
+    template::Template,
 };
 
 /// `OPEN_SHARDS` of `libs/calls`.
 const INDEX_SHARDS: u32 = 8;
 /// `SHARDS` of the outbox in `libs/backend-aws`.
 const OUTBOX_SHARDS: u32 = 16;
-/// SQS gives and deletes so many in one request.
-pub(super) const SQS_BATCH: u32 = 10;
+/// SQS gives so many in one request.
+const SQS_BATCH: u32 = 10;
 
 /// What can be turned. The rest is in the code.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Setup {
     /// Chains of the audit trail, each with its own head, segments and worker.
     pub(super) audit_chains: u32,
-    /// Deliveries that the audit sink deletes in one request.
-    pub(super) audit_deletes: u32,
     /// Partitions of one tenant's calls.
     pub(super) tenant_shards: u32,
     pub(super) index_shards: u32,
@@ -35,15 +34,18 @@ pub(super) struct Setup {
     pub(super) inbox_writes: f64,
     pub(super) outbox_writes: f64,
     pub(super) publishes: f64,
+    /// Of the account, for all functions.
     pub(super) concurrency: f64,
-    pub(super) pollers: f64,
-    pub(super) api_requests: f64,
+    /// Functions of the executor.
+    pub(super) executors: f64,
+    pub(super) requests: f64,
     pub(super) in_flight: f64,
 }
 
 /// What is given.
 pub(super) struct Given {
     pub(super) assumptions: Assumptions,
+    pub(super) template: Template,
     pub(super) items: Items,
     pub(super) partition_writes: f64,
     pub(super) partition_reads: f64,
@@ -52,13 +54,13 @@ pub(super) struct Given {
 }
 
 impl Setup {
-    /// As the code is, in an account without raised quotas.
-    pub(super) fn of(region: Region, quotas: &Table<Quota>) -> Self {
+    /// As the code and the template are, in an account without raised quotas.
+    pub(super) fn of(given: &Given, region: Region, quotas: &Table<Quota>) -> Self {
+        let lambda = &given.assumptions.lambda;
         let quota = |quota| quotas.of(quota, region);
         let table = quota(Quota::TableWrites);
         Self {
             audit_chains: 1,
-            audit_deletes: 1,
             tenant_shards: 1,
             index_shards: INDEX_SHARDS,
             outbox_shards: OUTBOX_SHARDS,
@@ -68,8 +70,8 @@ impl Setup {
             outbox_writes: table,
             publishes: quota(Quota::Publish),
             concurrency: quota(Quota::Concurrency),
-            pollers: quota(Quota::Pollers),
-            api_requests: quota(Quota::ApiRequests),
+            executors: lambda.executors.min(quota(Quota::Pollers)),
+            requests: lambda.requests_per_second.min(quota(Quota::ApiRequests)),
             in_flight: quota(Quota::InFlight),
         }
     }
@@ -79,6 +81,7 @@ impl Given {
     pub(super) fn read(region: Region, quotas: &Table<Quota>) -> Self {
         let assumptions = Assumptions::read();
         Self {
+            template: Template::read(),
             items: Items::of(&assumptions.call),
             partition_writes: quotas.of(Quota::PartitionWrites, region),
             partition_reads: quotas.of(Quota::PartitionReads, region),
@@ -102,13 +105,30 @@ impl Given {
         f64::from(most) / f64::from(all)
     }
 
-    /// What one append of the audit sink takes, in seconds, if DynamoDB has no limits.
-    pub(super) fn append(&self, setup: &Setup) -> f64 {
-        let (latency, batch) = (&self.assumptions.latency, audit_batch());
-        f64::from(batch.div_ceil(SQS_BATCH)) * latency.receive.mean()
-            + latency.get.mean()
-            + latency.transact_large.mean()
-            + f64::from(batch.div_ceil(setup.audit_deletes)) * latency.delete.mean()
+    /// What one append of the audit sink takes, in seconds, if `DynamoDB` has no limits.
+    pub(super) fn append(&self) -> f64 {
+        let latency = &self.assumptions.latency;
+        latency.get.mean() + latency.transact_large.mean()
+    }
+
+    /// The same with a full batch that a long-poll worker receives first, one request after the
+    /// other, and deletes, all requests at once.
+    pub(super) fn polled_append(&self) -> f64 {
+        let latency = &self.assumptions.latency;
+        let receives = f64::from(audit_batch().div_ceil(SQS_BATCH));
+        receives * latency.receive.mean() + self.append() + latency.delete.mean()
+    }
+
+    /// Deliveries that the executors of `setup` work on at once.
+    pub(super) fn slots(&self, setup: &Setup) -> f64 {
+        setup.executors * self.template.executor.batch
+    }
+
+    /// Places of the account that the other functions leave to the ingress.
+    pub(super) fn doors(&self, setup: &Setup) -> f64 {
+        let sinks = self.template.audit_sink.concurrency.unwrap_or(1.0);
+        let sinks = sinks * f64::from(setup.audit_chains);
+        (setup.concurrency - setup.executors - sinks).max(1.0)
     }
 }
 

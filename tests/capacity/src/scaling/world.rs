@@ -3,7 +3,7 @@
 
 use super::{
     limits::Resource,
-    setup::{Given, SQS_BATCH, Setup},
+    setup::{Given, Setup},
 };
 use crate::{
     assumptions::Milliseconds,
@@ -21,8 +21,6 @@ const BEGINNING: f64 = 0.25;
 const BURST: Seconds = 0.1;
 /// The SDK tries a throttled request three times within about a second; then the door answers 503.
 const PATIENCE: Seconds = 1.0;
-/// How long the audit sink waits for a batch to fill.
-const WINDOW: Seconds = 0.1;
 
 /// What a run showed, from its beginning on.
 #[derive(Debug)]
@@ -56,8 +54,8 @@ struct World<'a> {
     sent: QuotaId,
     topic: QuotaId,
     api: QuotaId,
-    places: PoolId,
-    pollers: PoolId,
+    doors: PoolId,
+    slots: PoolId,
     key_reads: f64,
 }
 
@@ -115,16 +113,16 @@ impl<'a> World<'a> {
         let inbox = engine.quota(setup.inbox_writes, BURST);
         let audit = segments.iter().map(|segments| {
             let quotas = [records, *segments, inbox];
-            audit_sink(&mut engine, setup, given, quotas)
+            audit_sink(&mut engine, given, quotas)
         });
         let audit = audit.collect();
         Self {
             keys: engine.quota(given.partition_reads, BURST),
             sent: engine.quota(setup.outbox_writes, BURST),
             topic: engine.quota(setup.publishes, BURST),
-            api: engine.quota(setup.api_requests, BURST),
-            places: engine.pool(whole(setup.concurrency)),
-            pollers: engine.pool(whole(setup.pollers)),
+            api: engine.quota(setup.requests, BURST),
+            doors: engine.pool(whole(given.doors(setup))),
+            slots: engine.pool(whole(given.slots(setup))),
             key_reads: setup.key_reads,
             engine,
             given,
@@ -149,7 +147,7 @@ impl<'a> World<'a> {
         let (first, second) = (self.pick_outbox(), self.pick_outbox());
         let mut steps = vec![
             draw(self.api, 1.0, 0.0),
-            Step::TakeNow(self.places),
+            Step::TakeNow(self.doors),
             draw(self.keys, self.key_reads, PATIENCE),
             self.pause(latency.get),
             // Submitted: one transaction.
@@ -162,8 +160,7 @@ impl<'a> World<'a> {
         ];
         steps.extend(self.announce());
         steps.push(self.pause(latency.hop));
-        // The executor's place is one of the account as well.
-        steps.extend([Step::Take(self.pollers), Step::Take(self.places), work]);
+        steps.extend([Step::Take(self.slots), work]);
         steps.push(self.pause(latency.tool));
         let ended = f64::from(items.end_record());
         steps.extend([
@@ -176,14 +173,14 @@ impl<'a> World<'a> {
             outcome,
         ]);
         let mut after = self.announce();
-        after.extend([Step::Give(self.pollers), Step::Give(self.places)]);
+        after.push(Step::Give(self.slots));
         let look = self.engine.random().share() * 2.0 * LOOK_LAG;
         let back = self.pause(latency.get);
         steps.extend([
             Step::Start(after),
             Step::Pause(look),
             back,
-            Step::Give(self.places),
+            Step::Give(self.doors),
             Step::Done,
         ]);
         steps
@@ -250,8 +247,8 @@ impl<'a> World<'a> {
             (Resource::InboxTable, engine.drawn(self.inbox)),
             (Resource::OutboxTable, engine.drawn(self.sent)),
             (Resource::Topic, engine.drawn(self.topic)),
-            (Resource::Concurrency, engine.held(self.places)),
-            (Resource::Pollers, engine.held(self.pollers)),
+            (Resource::Doors, engine.held(self.doors)),
+            (Resource::Executors, engine.held(self.slots)),
             (Resource::Api, engine.drawn(self.api)),
         ];
         used.sort_by(|(_, a), (_, b)| b.total_cmp(a));
@@ -259,29 +256,24 @@ impl<'a> World<'a> {
     }
 }
 
-/// One chain of the trail: receive, read the head, append, delete; one batch after another.
+/// One chain of the trail, behind an event source that receives and deletes: read the head, append;
+/// one batch after another.
 fn audit_sink(
     engine: &mut Engine,
-    setup: &Setup,
     given: &Given,
     [records, segments, inbox]: [QuotaId; 3],
 ) -> BatcherId {
     let (latency, items) = (given.assumptions.latency.clone(), given.items);
-    let deletes = setup.audit_deletes;
-    engine.batcher(audit_batch(), WINDOW, move |events, random| {
-        let mut several = |time: Milliseconds, count: u32| {
-            let times = (0..count).map(|_| random.draw(time.spread()));
-            Step::Pause(times.sum())
-        };
+    let window = given.template.audit_sink.window;
+    engine.batcher(audit_batch(), window, move |events, random| {
+        let mut pause = |time: Milliseconds| Step::Pause(random.draw(time.spread()));
         let segment = items.segment(f64::from(events));
         vec![
-            several(latency.receive, events.div_ceil(SQS_BATCH)),
-            several(latency.get, 1),
+            pause(latency.get),
             wait(records, segment + f64::from(items.head())),
             wait(segments, segment),
             wait(inbox, f64::from(events * items.mark())),
-            several(latency.transact_large, 1),
-            several(latency.delete, events.div_ceil(deletes)),
+            pause(latency.transact_large),
         ]
     })
 }

@@ -50,7 +50,8 @@ struct Block {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Permission {
     Records,
-    Commit,
+    Marks,
+    Publish,
     OutboxSweep,
     Keyring,
     Blobs,

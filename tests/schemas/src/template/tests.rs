@@ -9,7 +9,7 @@ use waybill_messaging::{Events, Handler as _, Subscription};
 use waybill_tool_executor::DeadlineSweep;
 
 use super::*;
-use crate::topology::SUBSCRIPTIONS;
+use crate::topology::SUBSCRIPTIONS_ON_AWS as SUBSCRIPTIONS;
 
 /// A template as data: a function of CloudFormation in the short form is its argument.
 struct Template(Value);
@@ -160,6 +160,7 @@ fn names_are_those_of_the_code() {
         ("AWS::DynamoDB::Table", "TableName", names.inbox()),
         ("AWS::DynamoDB::Table", "TableName", names.outbox()),
         ("AWS::SNS::Topic", "TopicName", names.topic()),
+        ("AWS::Events::EventBus", "Name", names.bus()),
         ("AWS::S3::Bucket", "BucketName", names.bucket()),
         ("AWS::KMS::Alias", "AliasName", names.key_alias()),
     ] {
@@ -240,7 +241,7 @@ name = "parcel-counter"
 subscribes = true
 timeout = 30
 memory = 256
-permissions = ["records", "commit", "consume"]
+permissions = ["records", "marks", "publish", "consume"]
 
 [[service.alarms]]
 name = "parcels-lost"

@@ -1,0 +1,98 @@
+"""Deploys infra/template.yaml to the emulator's CloudFormation and drives what it made.
+
+With --bin FOLDER: the services' binaries, as cargo builds them. Says what was found; fails otherwise.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+import alarms
+import stack
+from stack import Account
+
+PATIENCE_S = 90
+# What the deployed stack has otherwise than `waybill infra apply` makes it, and why.
+KNOWN = {
+    # Six times the function's timeout, where a worker's lease is short.
+    "VisibilityTimeout",
+    # The emulator's CloudFormation drops it. A test of the template itself looks for it.
+    "TimeToLive",
+}
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--bin", type=pathlib.Path, required=True)
+    folder = arguments.parse_args().bin
+    account = Account(f"{random.randrange(10**11, 10**12)}")
+    prefix = f"d-{account.number[:8]}"
+    parameters = {
+        "Installation": prefix,
+        "KeepData": "false",
+        "EndpointUrl": account.url,
+        "Roots": f"docs={stack.ROOT / 'docs'}",
+    }
+    stack.deploy(account, prefix, stack.packaged(account, folder), parameters)
+    made = stack.resources(account, prefix)
+    print(f"{len(made)} resources of the stack")
+    stack.let_sources_run(account, prefix)
+    same_as_code(account, prefix, folder / "waybill")
+    drive(account, prefix, made["HttpApi"], folder / "waybill")
+    print(f"{alarms.check(account, prefix)} alarms fired, and were told")
+    stack.delete(account, prefix)
+    left = stack.left(account, prefix)
+    assert not left, f"the stack is gone and left {left}"
+    print("nothing is left of the stack")
+
+
+def waybill(account: Account, prefix: str, program: pathlib.Path, *words: str):
+    environment = {"PATH": os.environ["PATH"], **account.environment(prefix)}
+    return subprocess.run(
+        [program, *words], env=environment, capture_output=True, text=True, timeout=PATIENCE_S
+    )
+
+
+def same_as_code(account: Account, prefix: str, program: pathlib.Path) -> None:
+    """`waybill infra plan` compares what is there with the code's own description."""
+    told = waybill(account, prefix, program, "infra", "plan")
+    print(told.stdout, told.stderr)
+
+
+def drive(account: Account, prefix: str, api: str, program: pathlib.Path) -> None:
+    """One call through the HTTP API and three functions."""
+    with tempfile.TemporaryDirectory() as data:
+        # The first key is made by whoever asks first.
+        made = waybill(account, prefix, program, "keys", "--data-dir", data, "list")
+        assert made.returncode == 0, made.stderr
+        key = pathlib.Path(data, "api-key").read_text().strip()
+    base = f"{account.url}/_aws/execute-api/{api}/$default"
+
+    def ask(path: str, body: dict | None = None) -> dict:
+        request = urllib.request.Request(
+            base + path,
+            data=json.dumps(body).encode() if body else None,
+            headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read() or b"null")
+
+    began = time.monotonic()
+    call = ask("/calls", {"tool": "files_stat", "arguments": {"path": "topology.md"}})
+    while call["status"] not in ("completed", "failed", "cancelled", "expired"):
+        assert time.monotonic() - began < PATIENCE_S, f"the call does not end: {call}"
+        call = ask(f"/mcp/status/{call['id']}?wait=10")
+    assert call["status"] == "completed", call
+    print(f"a call through API Gateway and Lambda took {time.monotonic() - began:.1f} s")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
