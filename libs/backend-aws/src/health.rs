@@ -1,9 +1,6 @@
 //! Whether an installation can be worked with from here: what `waybill doctor` asks.
 
-use std::{
-    fmt::Write as _,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_cloudwatch::types::StateValue;
 use aws_smithy_runtime_api::{
@@ -222,14 +219,13 @@ fn differing(found: Found) -> Option<String> {
         State::AsDescribed => None,
         State::Missing => Some(format!("{resource} is missing")),
         State::Differs(differences) => {
-            let mut text = format!("{resource} differs:");
-            for difference in differences {
+            let told = differences.iter().map(|difference| {
                 let (there, described) = (&difference.there, &difference.described);
                 let setting = difference.setting;
-                // Writing to a string does not fail.
-                drop(write!(text, " {setting} is {there:?}, not {described:?}"));
-            }
-            Some(text)
+                format!("{setting} is {there:?}, not {described:?}")
+            });
+            let told: Vec<_> = told.collect();
+            Some(format!("{resource} differs: {}", told.join(", ")))
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod blobs;
 mod clients;
+mod cloudwatch;
 mod coalesce;
 mod error;
 mod event_relay;
@@ -18,6 +19,7 @@ mod wire;
 
 pub use blobs::S3Blobs;
 pub use clients::{Clients, Settings};
+pub use cloudwatch::CloudWatchMetrics;
 pub use event_relay::EventRelay;
 pub use health::{Aspect, Finding, Health};
 pub use keyring::{CacheBounds, CachedKeyRing, KmsKeyRing};

@@ -1,19 +1,23 @@
 //! Running a handler on a delivery and committing what it wants, in one atomic step.
 
 use std::{
-    collections::HashSet, future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration,
+    collections::HashSet, future::Future, panic::AssertUnwindSafe, slice, sync::Arc, time::Duration,
 };
 
 use futures::FutureExt;
 use sha2::{Digest, Sha256};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use waybill_events::{Draft, Event, EventId, ScheduleTicked, Stamp, TenantId};
+use waybill_telemetry::{
+    metrics::{DEAD_LETTERS, DISPATCH_DURATION},
+    trace,
+};
 
 use crate::{
     BatchHandler, Clock, Commit, Context, Delivery, Effects, Error, Failure, Handler, Ledger,
-    Queue, Rebase, Receipt, Seen, Settlement, Subscription,
+    Meter, Queue, Rebase, Receipt, Seen, Settlement, Subscription,
 };
 
 /// Version conflicts that one delivery may meet before it is retried later.
@@ -26,12 +30,13 @@ const MAX_COMMIT_PAUSE: Duration = Duration::from_secs(5);
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const MAX_RETRY: Duration = Duration::from_mins(1);
 
-/// What a driver needs: the two ports that deliveries go through, and the time.
+/// What a driver needs: the two ports that deliveries go through, the time, and where it counts.
 #[derive(Clone)]
 pub struct Bus {
     pub ledger: Arc<dyn Ledger>,
     pub queue: Arc<dyn Queue>,
     pub clock: Clock,
+    pub meter: Meter,
 }
 
 /// How a delivery ended.
@@ -59,14 +64,17 @@ pub async fn dispatch<H: Handler>(
         event.subject = %event.subject,
         tenant.id = %event.tenant,
         receives = delivery.receives,
+        otel.kind = "consumer",
     );
+    trace::adopt(&span, event.traceparent.as_deref());
     let cx = context(bus, delivery.receives, shutdown);
     let step = Step {
         bus,
         subscription: &H::SUBSCRIPTION,
         deliveries: &[delivery],
     };
-    async {
+    let began = Instant::now();
+    let dispatched = async {
         if delivery.receives > H::SUBSCRIPTION.max_receives {
             let reason = format!("received {} times without an end", delivery.receives - 1);
             return abandon(handler, &step, &cx, reason).await;
@@ -92,7 +100,9 @@ pub async fn dispatch<H: Handler>(
         }
     }
     .instrument(span)
-    .await
+    .await;
+    count(bus, &H::SUBSCRIPTION, began, slice::from_ref(&dispatched));
+    dispatched
 }
 
 /// Runs a reconciler because time has passed. A tick is not on the queue: one that is lost is made
@@ -132,9 +142,11 @@ pub async fn tick<H: Handler>(
         subscription: &H::SUBSCRIPTION,
         deliveries: &[&delivery],
     };
-    step.attempt(None, || handler.handle(&delivery.event, &cx))
-        .await
-        .map(drop)
+    let began = Instant::now();
+    let attempt = step.attempt(None, || handler.handle(&delivery.event, &cx));
+    let ran = attempt.await.map(drop);
+    count(bus, &H::SUBSCRIPTION, began, &[]);
+    ran
 }
 
 /// Runs `handler` on several deliveries in one commit. Where the batch cannot be committed whole
@@ -148,9 +160,14 @@ pub async fn dispatch_batch<H: BatchHandler>(
     let span = tracing::info_span!(
         "dispatch_batch",
         subscription = H::SUBSCRIPTION.name,
-        events = deliveries.len()
+        events = deliveries.len(),
+        otel.kind = "consumer",
     );
-    async {
+    for delivery in deliveries {
+        trace::link(&span, delivery.event.traceparent.as_deref());
+    }
+    let began = Instant::now();
+    let dispatched = async {
         let mut ids = HashSet::new();
         let distinct = deliveries
             .iter()
@@ -160,7 +177,7 @@ pub async fn dispatch_batch<H: BatchHandler>(
         }
         let mut each = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
-            let one = batch(handler, bus, std::slice::from_ref(delivery), shutdown).await;
+            let one = batch(handler, bus, slice::from_ref(delivery), shutdown).await;
             each.push(one.unwrap_or_else(|| {
                 unsettled(Settlement::DeadLetter {
                     reason: "cannot be handled".to_owned(),
@@ -170,7 +187,21 @@ pub async fn dispatch_batch<H: BatchHandler>(
         each
     }
     .instrument(span)
-    .await
+    .await;
+    count(bus, &H::SUBSCRIPTION, began, &dispatched);
+    dispatched
+}
+
+/// How long it took, and who was given up.
+fn count(bus: &Bus, subscription: &Subscription, began: Instant, ended: &[Dispatched]) {
+    let labels = [subscription.name];
+    bus.meter
+        .observe(&DISPATCH_DURATION, &labels, began.elapsed());
+    let dead = |end: &&Dispatched| matches!(end.settlement, Settlement::DeadLetter { .. });
+    match ended.iter().filter(dead).count() {
+        0 => {}
+        dead => bus.meter.add(&DEAD_LETTERS, &labels, dead as u64),
+    }
 }
 
 /// `None`: it must be taken apart.
@@ -286,13 +317,15 @@ impl Step<'_> {
                 return Ok(Ran::Committed { settled: false });
             }
             let commit = self.commit(effects, seen.clone());
+            let span = tracing::info_span!("commit");
             let committed = match &rebase {
-                None => self.bus.ledger.commit(commit).await,
+                None => self.bus.ledger.commit(commit).instrument(span).await,
                 Some(_) => {
                     patiently(
                         || self.bus.ledger.commit(commit.clone()),
                         |error| matches!(error, Error::Unavailable { .. }),
                     )
+                    .instrument(span)
                     .await
                 }
             };
@@ -340,15 +373,27 @@ impl Step<'_> {
     fn commit(&self, effects: Effects, seen: Option<Vec<Seen>>) -> Commit {
         let cause = &*self.deliveries[0].event;
         let stamp = Stamp::caused_by(cause, self.subscription.name, self.bus.clock.now());
+        let here = trace::traceparent(&tracing::Span::current());
         let events = effects.events.into_iter().enumerate();
         Commit {
             writes: effects.writes,
             events: events
-                .map(|(ordinal, draft)| draft.stamp(&stamp, ordinal))
+                .map(|(ordinal, draft)| traced(draft.stamp(&stamp, ordinal), here.as_deref()))
                 .collect(),
             seen: seen.unwrap_or_default(),
         }
     }
+}
+
+/// What comes of an event is a child of the span that makes it. A tick ends calls of other traces:
+/// their events stay in these.
+fn traced(mut event: Event, here: Option<&str>) -> Event {
+    if let (Some(story), Some(here)) = (&mut event.traceparent, here)
+        && trace::same_trace(story, here)
+    {
+        here.clone_into(story);
+    }
+    event
 }
 
 /// Finished work is not given up because a port is away for a moment: what was done may be known

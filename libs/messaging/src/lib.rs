@@ -7,6 +7,7 @@ mod error;
 mod handler;
 mod keyring;
 mod ledger;
+mod metered;
 mod poll;
 mod push;
 mod queue;
@@ -21,7 +22,9 @@ pub use keyring::{DataKey, EncryptionContext, KeyRing};
 pub use ledger::{
     Commit, Committed, Direction, Expect, IndexEntry, Key, Ledger, Page, Range, Record, Seen, Write,
 };
+pub use metered::metered;
 pub use poll::{Driver, Limits};
 pub use push::{Outcome, Pushed, push, push_batch};
 pub use queue::{DeadLetter, DeadLetterId, Delivery, Depth, Queue, Receipt, Settlement};
 pub use subscription::{Batching, Events, Subscription};
+pub use waybill_telemetry::metrics::Meter;

@@ -1,8 +1,14 @@
 #![doc = include_str!("../README.md")]
 
+pub mod metrics;
+pub mod trace;
+pub mod xray;
+
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+use trace::Traces;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,23 +29,33 @@ pub enum Error {
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Logs what `filter` lets through (a level, or a `tracing` filter) to standard error.
-pub fn init(filter: &str, format: Format) -> Result<(), Error> {
+/// Logs what `filter` lets through (a level, or a `tracing` filter) to standard error, and exports
+/// `traces`, whatever is logged.
+pub fn init(filter: &str, format: Format, traces: Traces) -> Result<(), Error> {
     let parsed = EnvFilter::try_new(filter).map_err(|source| Error::Filter {
         filter: filter.to_owned(),
         source,
     })?;
-    let registry = tracing_subscriber::registry().with(parsed);
+    tracing_subscriber::registry()
+        .with(traces.layer())
+        .with(lines(format).with_filter(parsed))
+        .try_init()?;
+    Ok(())
+}
+
+fn lines<S>(format: Format) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
+{
     let lines = fmt::layer().with_writer(std::io::stderr);
     match format {
         // Colours are for a terminal: not for a file, nor for journald.
-        Format::Text if !std::io::stderr().is_terminal() => {
-            registry.with(lines.with_ansi(false).compact()).try_init()?;
-        }
-        Format::Text => registry.with(lines.compact()).try_init()?,
-        Format::Json => registry.with(lines.json().flatten_event(true)).try_init()?,
+        Format::Text => lines
+            .with_ansi(std::io::stderr().is_terminal())
+            .compact()
+            .boxed(),
+        Format::Json => lines.json().flatten_event(true).boxed(),
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -48,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_bad_filter_is_named() {
-        let error = init("waybill=loud", Format::Text).unwrap_err();
+        let error = init("waybill=loud", Format::Text, Traces::off()).unwrap_err();
         assert!(error.to_string().contains("waybill=loud"), "{error}");
     }
 }

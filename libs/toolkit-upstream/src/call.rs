@@ -10,6 +10,8 @@ use rmcp::{
 };
 use tokio::time::{Duration, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+use waybill_telemetry::trace;
 use waybill_toolkit::{ToolContext, ToolError};
 
 use crate::{
@@ -25,6 +27,22 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// by cancellation, deadline or drop, tells the upstream; a late answer goes nowhere. Never
 /// retried here: the queue knows whether it may.
 pub(crate) async fn exchange(
+    upstream: &Upstream,
+    session: &Session,
+    request: ClientRequest,
+    cx: &ToolContext,
+) -> Result<ServerResult, ToolError> {
+    let span = tracing::info_span!(
+        "upstream_request",
+        upstream = upstream.name,
+        mcp.method = request.method(),
+        otel.kind = "client",
+    );
+    let exchanged = send(upstream, session, request, cx);
+    exchanged.instrument(span).await
+}
+
+async fn send(
     upstream: &Upstream,
     session: &Session,
     request: ClientRequest,
@@ -76,8 +94,11 @@ pub(crate) async fn exchange(
 /// has credentials of its own.
 pub(crate) fn options(session: &Session, cx: Option<&ToolContext>) -> PeerRequestOptions {
     let mut meta = RequestMetaObject::new();
-    if let Some(traceparent) = cx.and_then(ToolContext::traceparent) {
-        meta.set_traceparent(traceparent);
+    if let Some(cx) = cx {
+        let here = trace::traceparent(&tracing::Span::current());
+        if let Some(traceparent) = here.as_deref().or(cx.traceparent()) {
+            meta.set_traceparent(traceparent);
+        }
     }
     if session.is_modern() {
         meta.set_client_capabilities(capabilities(cx));

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod chain;
+mod check;
 mod redact;
 mod sink;
 #[cfg(test)]
@@ -8,5 +9,6 @@ mod tests;
 mod trail;
 
 pub use chain::{ChainKey, Entry};
+pub use check::AuditCheck;
 pub use sink::AuditSink;
 pub use trail::{Error, Flaw, Trail, Verification};

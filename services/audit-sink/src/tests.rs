@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 use waybill_backend_sqlite::SqliteBackend;
 use waybill_events::{Draft, ScheduleTicked, Stamp, TenantId};
 use waybill_messaging::{
-    BatchHandler, Bus, Clock, Commit, Committed, DataKey, Delivery, Expect, Key, Ledger, Page,
-    Range, Receipt, Record, Result, Write, dispatch_batch,
+    BatchHandler, Bus, Clock, Commit, Committed, DataKey, Delivery, Expect, Key, Ledger, Meter,
+    Page, Range, Receipt, Record, Result, Write, dispatch_batch, tick,
 };
 
-use crate::{AuditSink, ChainKey, Flaw, Trail};
+use crate::{AuditCheck, AuditSink, ChainKey, Flaw, Trail};
 
 /// Commits another entry after each look at the head.
 struct Busy(World);
@@ -64,14 +64,19 @@ impl World {
                 handle: "0:0".into(),
             },
         };
-        let bus = Bus {
-            ledger: self.store.clone(),
-            queue: self.store.clone(),
-            clock: self.clock.clone(),
-        };
+        let bus = self.bus();
         let sink = AuditSink::new(self.store.clone(), self.key.clone());
         let done = dispatch_batch(&sink, &bus, &[delivery], &CancellationToken::new()).await;
         assert!(done[0].settled, "{done:?}");
+    }
+
+    fn bus(&self) -> Bus {
+        Bus {
+            ledger: self.store.clone(),
+            queue: self.store.clone(),
+            clock: self.clock.clone(),
+            meter: Meter::default(),
+        }
     }
 
     async fn write(&self, write: Write) {
@@ -163,4 +168,56 @@ async fn a_segments_signature_makes_no_head() {
         })
         .await;
     assert_eq!(world.verify().await, Some(Flaw::Unsigned { seq: 2 }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_recent_part_is_verified_alone() {
+    for busy in [false, true] {
+        for before in [0, 1, 40] {
+            let world = World::new();
+            for _ in 0..before {
+                world.record().await;
+            }
+            let store: Arc<dyn Ledger> = if busy {
+                Arc::new(Busy(world.clone()))
+            } else {
+                world.store.clone()
+            };
+            let trail = Trail::new(store, world.key);
+            let found = trail.verify_recent().await.unwrap();
+            assert_eq!(found.flaw, None, "{before} before");
+            assert!(found.entries >= before, "{found:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_sets_the_gauge() {
+    let world = World::new();
+    for _ in 0..40 {
+        world.record().await;
+    }
+    let meter = Meter::default();
+    let trail = Trail::new(world.store.clone(), world.key.clone());
+    let check = AuditCheck::new(trail, meter.clone());
+    let bus = world.bus();
+    let shutdown = CancellationToken::new();
+    tick(&check, &bus, &shutdown).await.unwrap();
+    let says = |line: &str| meter.open_metrics().unwrap().lines().any(|l| l == line);
+    assert!(says("waybill_audit_problems 0"));
+    let last = world.store.list("audit/segments", Range::last(1)).await;
+    let last = last.unwrap().records.remove(0);
+    let edited = String::from_utf8(last.body.to_vec()).unwrap();
+    let edited = edited.replace("schedule", "Schedule");
+    world
+        .write(Write::Put {
+            key: last.key,
+            expect: Expect::Any,
+            body: edited.into(),
+            index: None,
+            expires_at: None,
+        })
+        .await;
+    tick(&check, &bus, &shutdown).await.unwrap();
+    assert!(says("waybill_audit_problems 1"));
 }

@@ -3,7 +3,7 @@
 use std::{cmp::Ordering, fmt, sync::Arc};
 
 use serde::Serialize;
-use waybill_messaging::{Ledger, Range};
+use waybill_messaging::{Ledger, Range, Record};
 
 use crate::{
     chain::{ChainKey, Entry, GENESIS, Head, Seal, Segment},
@@ -12,6 +12,8 @@ use crate::{
 
 /// Segments read at a time.
 const PAGE: usize = 16;
+/// Segments that are recent: up to 1,536 entries, of about a megabyte together.
+const RECENT: usize = 16;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -129,6 +131,33 @@ impl Trail {
         Ok((entries, next))
     }
 
+    /// Walks the last segments, [`RECENT`] at most, from a sound entry on: cheap enough to do all
+    /// the time. What was done to older ones is [`Self::verify`]'s to find.
+    pub async fn verify_recent(&self) -> Result<Verification, Error> {
+        let (head, _) = read_head(&*self.ledger).await?;
+        let mut recent = self
+            .ledger
+            .list(SEGMENTS, Range::last(RECENT))
+            .await?
+            .records;
+        recent.reverse();
+        if head.is_none() && !recent.is_empty() && read_head(&*self.ledger).await?.0.is_some() {
+            // The trail began while we looked.
+            return Box::pin(self.verify_recent()).await;
+        }
+        let (seq, hash) = recent.first().map_or((0, GENESIS.to_owned()), before);
+        let mut walk = Walk {
+            key: &self.key,
+            seq,
+            hash,
+            // So much was appended meanwhile that the end of then is not among the last.
+            passed_head: head.as_ref().is_some_and(|head| head.seq <= seq),
+            head,
+        };
+        let flaw = walk.segments(&recent).or_else(|| walk.end());
+        Ok(walk.verdict(flaw))
+    }
+
     /// Walks the whole trail, with what is appended meanwhile.
     pub async fn verify(&self) -> Result<Verification, Error> {
         // Before the walk: its end is then among what is walked.
@@ -143,15 +172,9 @@ impl Trail {
         let mut range = Range::first(PAGE);
         loop {
             let page = self.ledger.list(SEGMENTS, range).await?;
-            for record in &page.records {
-                let next = walk.seq + 1;
-                let flaw = match parse(&record.key.sort, &record.body) {
-                    Ok(segment) => walk.segment(&record.key.sort, segment),
-                    Err(_) => Some(Flaw::Unreadable { seq: next }),
-                };
-                if flaw.is_some() {
-                    return Ok(walk.verdict(flaw));
-                }
+            let flaw = walk.segments(&page.records);
+            if flaw.is_some() {
+                return Ok(walk.verdict(flaw));
             }
             let Some(next) = page.next else { break };
             range = Range::first(PAGE).after(Some(next));
@@ -193,6 +216,17 @@ impl Walk<'_> {
             .key
             .signed(Seal::Head, head.seq, &head.hash, &head.signature);
         (!signed).then_some(Flaw::Unsigned { seq: head.seq })
+    }
+
+    /// The first flaw in these.
+    fn segments(&mut self, records: &[Record]) -> Option<Flaw> {
+        records.iter().find_map(|record| {
+            let next = self.seq + 1;
+            match parse(&record.key.sort, &record.body) {
+                Ok(segment) => self.segment(&record.key.sort, segment),
+                Err(_) => Some(Flaw::Unreadable { seq: next }),
+            }
+        })
     }
 
     fn segment(&mut self, sort: &str, segment: Segment) -> Option<Flaw> {
@@ -239,6 +273,16 @@ impl Walk<'_> {
             head: self.hash,
             flaw,
         }
+    }
+}
+
+/// Number and hash of the entry before a segment, by what the segment says.
+fn before(segment: &Record) -> (u64, String) {
+    let first: u64 = segment.key.sort.parse().unwrap_or(1);
+    let entries = parse(&segment.key.sort, &segment.body).map(|segment| segment.entries);
+    match entries.unwrap_or_default().into_iter().next() {
+        Some(entry) if first > 1 => (first - 1, entry.prev),
+        _ => (first.saturating_sub(1), GENESIS.to_owned()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Extension, Json, Router,
     extract::{Query, State, rejection::JsonRejection, rejection::QueryRejection},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -22,6 +22,7 @@ use crate::{
     desk::{Desk, PlaceRequest},
     mcp::McpSettings,
     problem::Problem,
+    span::Traced,
     status::{mark, status},
 };
 
@@ -123,6 +124,7 @@ fn document(tool: &dyn Tool) -> ToolDocument {
 async fn place(
     State(counter): State<Counter>,
     Extension(principal): Extension<Principal>,
+    extensions: Extensions,
     headers: HeaderMap,
     body: Result<Json<NewCall>, JsonRejection>,
 ) -> Result<Response, Problem> {
@@ -135,7 +137,7 @@ async fn place(
         // A quoted string in the IETF draft's form, or bare; the same key at every door.
         idempotency_key: text("idempotency-key").map(|key| key.trim().trim_matches('"').to_owned()),
         deadline: new.deadline_s.map(Duration::from_secs),
-        traceparent: text("traceparent").map(str::to_owned),
+        traceparent: Traced::read(&extensions, None),
         client_capabilities: None,
     };
     let submitted = counter.desk.place(&principal, request).await?;

@@ -8,10 +8,12 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 use waybill_calls::{Call, CallState, Calls, Error, NewCall, Outcome, Payload, Stored, Submitted};
 use waybill_events::CallId;
 use waybill_identity::Principal;
 use waybill_messaging::Clock;
+use waybill_telemetry::trace;
 use waybill_toolkit::{CallToolResult, Registry};
 
 pub use schemas::Violation;
@@ -170,12 +172,13 @@ impl Desk {
         principal: &Principal,
         request: PlaceRequest,
     ) -> Result<Submitted, Refusal> {
-        let new = self.check(principal, request)?;
+        let mut new = self.check(principal, request)?;
+        let span = tracing::info_span!("commit", call.id = %new.id, call.tool = new.tool);
+        trace::adopt(&span, new.traceparent.as_deref());
+        new.traceparent = trace::traceparent(&span).or(new.traceparent);
         let calls = self.0.calls.clone();
-        let submission = self
-            .0
-            .submissions
-            .spawn(async move { calls.submit(new).await });
+        let submission = async move { calls.submit(new).await }.instrument(span);
+        let submission = self.0.submissions.spawn(submission);
         match submission.await {
             Ok(submitted) => Ok(submitted?),
             Err(_) => Err(Refusal::Interrupted),
@@ -276,7 +279,7 @@ impl Desk {
         let deadline = request.deadline.unwrap_or(limits.deadline);
         let traceparent = request
             .traceparent
-            .filter(|text| is_traceparent(text))
+            .filter(|text| trace::is_traceparent(text))
             .unwrap_or_else(|| traceparent(random()));
         Ok(NewCall {
             id: CallId::new(clock.now(), random()),
@@ -362,20 +365,6 @@ fn measure(arguments: &Value, limits: &DeskLimits) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// W3C Trace Context, version 00: `00-TRACE-SPAN-FLAGS`, in lower-case hex, neither id zero.
-fn is_traceparent(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let hex = |text: &str, len: usize| {
-        text.len() == len
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    };
-    let named = |text: &str, len: usize| hex(text, len) && text.bytes().any(|b| b != b'0');
-    matches!(parts[..], ["00", trace, span, flags]
-        if named(trace, 32) && named(span, 16) && hex(flags, 2))
-}
-
 fn traceparent(random: u128) -> String {
     let trace = random | 1;
     let span = u64::try_from(trace >> 64).unwrap_or(1) ^ u64::MAX | 1;
@@ -391,17 +380,17 @@ mod tests {
     #[test]
     fn a_broken_traceparent_is_replaced_by_a_good_one() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert!(is_traceparent(good));
+        assert!(trace::is_traceparent(good));
         for broken in [
             "",
             "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
             "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
             "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         ] {
-            assert!(!is_traceparent(broken), "{broken}");
+            assert!(!trace::is_traceparent(broken), "{broken}");
         }
         for random in [0, 1, u128::MAX, 1 << 100] {
-            assert!(is_traceparent(&traceparent(random)), "{random}");
+            assert!(trace::is_traceparent(&traceparent(random)), "{random}");
         }
     }
 

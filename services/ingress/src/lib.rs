@@ -9,7 +9,6 @@ mod guard;
 mod health;
 mod limit;
 pub mod mcp;
-mod meter;
 mod metrics;
 pub mod openapi;
 mod problem;
@@ -29,7 +28,6 @@ pub use guard::Guard;
 pub use health::Readiness;
 pub use limit::RateLimit;
 pub use mcp::{McpSettings, McpState, StateKeyTooShort};
-pub use meter::Meter;
 
 /// What the door is made of.
 #[derive(Clone)]
@@ -48,20 +46,15 @@ pub struct Gateway {
     pub anonymous: Option<Principal>,
 }
 
-/// Every route, without numbers of calls.
-pub fn router(gateway: Gateway) -> Result<Router, StateKeyTooShort> {
-    metered_router(gateway, &Meter::default())
-}
-
-/// Every route; see the crate's README for the list. `/metrics` tells what `meter` counted over the
-/// ledger that it was put over.
+/// Every route; see the crate's README for the list. `/metrics` tells what the bus's meter has
+/// counted.
 ///
 /// Serve it with [`ConnectInfo`](axum::extract::ConnectInfo) of the peer's `SocketAddr`, so that
 /// refused authentications are counted by source.
-pub fn metered_router(gateway: Gateway, meter: &Meter) -> Result<Router, StateKeyTooShort> {
+pub fn router(gateway: Gateway) -> Result<Router, StateKeyTooShort> {
     let settings = gateway.mcp.settings.clone();
     let vitals = vitals::Vitals::new(&gateway.bus, &gateway.subscriptions);
-    let metrics = metrics::Metrics::new(vitals.clone(), meter);
+    let metrics = metrics::Metrics::new(vitals.clone(), gateway.bus.meter.clone());
     let guard = Arc::new(Guard::new(&settings.hosts, &settings.origins));
     let health = health::router(gateway.readiness.clone(), vitals);
     Ok(keyed(gateway, &metrics)?
@@ -79,14 +72,9 @@ pub fn metered_router(gateway: Gateway, meter: &Meter) -> Result<Router, StateKe
 
 /// `/healthz`, `/readyz` and `/metrics` alone: for a process without the door. Let only load
 /// balancers and Prometheus reach it.
-pub fn probes(
-    bus: &Bus,
-    subscriptions: &[Subscription],
-    readiness: &Readiness,
-    meter: &Meter,
-) -> Router {
+pub fn probes(bus: &Bus, subscriptions: &[Subscription], readiness: &Readiness) -> Router {
     let vitals = vitals::Vitals::new(bus, &subscriptions.into());
-    let metrics = metrics::Metrics::new(vitals.clone(), meter);
+    let metrics = metrics::Metrics::new(vitals.clone(), bus.meter.clone());
     health::router(readiness.clone(), vitals)
         .merge(metrics::router(metrics))
         .fallback(problem::no_such_route)

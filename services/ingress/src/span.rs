@@ -2,17 +2,19 @@
 
 use axum::{
     extract::{MatchedPath, Request},
-    http::{HeaderName, HeaderValue},
+    http::{Extensions, HeaderMap, HeaderName, HeaderValue},
     middleware::Next,
     response::Response,
 };
 use tracing::Instrument;
+use waybill_telemetry::{trace, xray};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: &str = "traceparent";
 const MAX_ID: usize = 64;
 
 /// No path, no query, no header but the id: those may carry what must not be logged.
-pub(crate) async fn enter(request: Request, next: Next) -> Response {
+pub(crate) async fn enter(mut request: Request, next: Next) -> Response {
     let id = id(&request);
     let route = request.extensions().get::<MatchedPath>();
     let span = tracing::info_span!(
@@ -20,10 +22,46 @@ pub(crate) async fn enter(request: Request, next: Next) -> Response {
         request.id = id.to_str().unwrap_or_default(),
         http.method = request.method().as_str(),
         http.route = route.map_or("none", MatchedPath::as_str),
+        otel.kind = "server",
     );
+    let client = traceparent(request.headers());
+    trace::adopt(&span, client.as_deref());
+    request.extensions_mut().insert(Traced {
+        by_client: client.is_some(),
+        traceparent: trace::traceparent(&span).or(client),
+    });
     let mut response = next.run(request).instrument(span).await;
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// The trace that a request is part of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Traced {
+    /// The request's span, where it is traced; what the client said otherwise.
+    traceparent: Option<String>,
+    by_client: bool,
+}
+
+impl Traced {
+    /// For what the request causes. `inner`: what its body says, which counts where its headers
+    /// say nothing.
+    pub(crate) fn read(extensions: &Extensions, inner: Option<&str>) -> Option<String> {
+        let Self {
+            traceparent,
+            by_client,
+        } = extensions.get().cloned().unwrap_or_default();
+        let inner = inner.filter(|text| !by_client && trace::is_traceparent(text));
+        inner.map(str::to_owned).or(traceparent)
+    }
+}
+
+/// W3C's header, or AWS's in its form.
+fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let own = text(TRACEPARENT).filter(|text| trace::is_traceparent(text));
+    let amazon = || text(xray::HEADER).and_then(xray::to_traceparent);
+    own.map(str::to_owned).or_else(amazon)
 }
 
 /// The client's own id where it is short and plain; a new one otherwise.

@@ -9,7 +9,9 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 use waybill_calls::{Call, LogLine, Progress, Said, stored_size};
+use waybill_telemetry::trace;
 use waybill_toolkit::{
     JsonObject, LogLevel, Signal, Signals, Tool, ToolContext, ToolResult, ToolRun,
 };
@@ -54,8 +56,16 @@ pub(crate) async fn run(
     let (left, timeout) = (attempt.left(), longest(tool));
     let deadline = Instant::now() + left.min(timeout);
     let cancel = CancellationToken::new();
-    let (cx, signals) = ToolContext::new(tool_run(attempt, deadline), cancel.clone());
+    let mut run = tool_run(attempt, deadline);
+    let span = tracing::info_span!(
+        "run",
+        call.tool = attempt.call().tool,
+        attempt = run.attempt
+    );
+    run.traceparent = trace::traceparent(&span).or(run.traceparent);
+    let (cx, signals) = ToolContext::new(run, cancel.clone());
     let work = AssertUnwindSafe(async { tool.call(arguments, &cx).await }).catch_unwind();
+    let work = work.instrument(span);
     let finished = CancellationToken::new();
     let watch = Watch {
         attempt,

@@ -11,11 +11,12 @@ use futures::future::BoxFuture;
 #[cfg(feature = "aws")]
 use waybill_backend_aws::EventRelay;
 use waybill_ingress::Check;
-use waybill_messaging::{Blobs, Clock, KeyRing, Ledger, Queue, Subscription};
+use waybill_messaging::{Blobs, Clock, KeyRing, Ledger, Meter, Queue, Subscription};
 
 use crate::{
     compose::TOPOLOGY,
     config::{BackendKind, Config},
+    observe::Exporter,
     reconciler::Reconciler,
 };
 
@@ -30,6 +31,8 @@ pub(crate) struct Backend {
     /// What must be done at times as long as the services run.
     pub(crate) reconcilers: Vec<Reconciler>,
     pub(crate) flush: Flush,
+    /// Who tells others what is counted here. Prometheus asks by itself.
+    pub(crate) exporter: Exporter,
     /// The backend's own service, where it has one.
     #[cfg(feature = "aws")]
     pub(crate) relay: Option<Arc<EventRelay>>,
@@ -54,11 +57,16 @@ impl Backend {
         config: &Config,
         clock: &Clock,
         topology: &[Subscription],
+        meter: &Meter,
     ) -> Result<Self> {
         match config.backend {
-            BackendKind::Embedded => embedded::open(config, clock, topology),
+            BackendKind::Embedded => {
+                // Prometheus asks for the numbers.
+                let _ = meter;
+                embedded::open(config, clock, topology)
+            }
             #[cfg(feature = "aws")]
-            BackendKind::Aws => aws::open(config, clock, topology).await,
+            BackendKind::Aws => aws::open(config, clock, topology, meter).await,
             #[cfg(not(feature = "aws"))]
             BackendKind::Aws => anyhow::bail!("this waybill was built without AWS"),
         }

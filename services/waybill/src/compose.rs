@@ -19,6 +19,7 @@ use crate::{
     files,
     running::Running,
     services::Service,
+    sink::Sink,
     stores::Stores,
     toolbox::Toolbox,
 };
@@ -95,8 +96,11 @@ impl Local {
             running.router = door.router;
         }
         if runs(Service::AuditSink) {
-            let sink = AuditSink::new(stores.ledger.clone(), chain_key);
-            running.driver.start_batch(Arc::new(sink));
+            let sink = Sink::new(&stores, chain_key);
+            match role {
+                Role::Serve => sink.start(&running.driver),
+                Role::Look => running.driver.start_batch(sink.handler),
+            }
         }
         #[cfg(feature = "aws")]
         if let Some(relay) = stores.relay.take().filter(|_| runs(Service::EventRelay)) {
@@ -104,6 +108,9 @@ impl Local {
         }
         if runs(Service::ToolExecutor) {
             Executor::new(&mut stores, toolbox).start(&running.driver);
+        }
+        if role == Role::Serve {
+            stores.exporter.schedule(&running.driver);
         }
         running.after.push(stores.flushed());
         Ok(Self { running, key })

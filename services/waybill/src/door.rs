@@ -14,7 +14,7 @@ use waybill_ingress::{
     desk::{Desk, DeskLimits},
 };
 
-use crate::{address, config::Config, doctor, stores::Stores, toolbox::Toolbox};
+use crate::{address, backend, config::Config, doctor, stores::Stores, toolbox::Toolbox};
 
 /// Which `Host`s are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Door {
             rate: config.http.rate(),
             anonymous: config.conformance.then(anonymous),
         };
-        let router = waybill_ingress::metered_router(gateway, &stores.meter)?;
+        let router = waybill_ingress::router(gateway)?;
         Ok(Self {
             router,
             toolbox,

@@ -9,7 +9,6 @@ use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Result;
 use clap::{CommandFactory as _, Parser};
-use waybill_audit_sink::AuditSink;
 use waybill_backend_aws::EventRelay;
 
 use self::consumer::Consumer;
@@ -18,6 +17,7 @@ use crate::{
     executor::Executor,
     serve,
     services::Service,
+    sink::Sink,
 };
 
 /// A service of Waybill in a process of its own
@@ -43,7 +43,7 @@ pub fn tool_executor() -> ExitCode {
 
 /// Writes the audit trail.
 pub fn audit_sink() -> ExitCode {
-    consumer::<Arc<AuditSink>>(Service::AuditSink)
+    consumer::<Sink>(Service::AuditSink)
 }
 
 /// Puts events onto the installation's bus.

@@ -13,11 +13,13 @@ mod executor;
 mod files;
 #[cfg(feature = "aws")]
 pub mod host;
+mod observe;
 mod reconciler;
 mod running;
 mod serve;
 mod services;
 mod shutdown;
+mod sink;
 mod stores;
 mod toolbox;
 

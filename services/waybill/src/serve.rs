@@ -14,7 +14,7 @@ use crate::{
     address,
     compose::{FirstKey, Local, Role},
     config::{Config, LogFormat},
-    files,
+    files, observe,
     running::Running,
     shutdown,
 };
@@ -31,7 +31,11 @@ pub(crate) fn logs(config: &Config) -> Result<()> {
         LogFormat::Text => waybill_telemetry::Format::Text,
         LogFormat::Json => waybill_telemetry::Format::Json,
     };
-    Ok(waybill_telemetry::init(&config.log, format)?)
+    Ok(waybill_telemetry::init(
+        &config.log,
+        format,
+        observe::traces()?,
+    )?)
 }
 
 pub(crate) fn runtime() -> Result<Runtime> {

@@ -56,6 +56,8 @@ fn published() -> Result<Files> {
     files.add("schemas/README.md", pages::index());
     files.add("docs/events.md", pages::events());
     files.add("docs/topology.md", pages::topology());
+    files.add("docs/cost.md", waybill_capacity::cost_page());
+    files.add("docs/scaling.md", waybill_capacity::scaling_page());
     let template = template::text(template::SERVICES, topology::SUBSCRIPTIONS_ON_AWS)?;
     files.add("infra/template.yaml", template);
     Ok(files)

@@ -19,7 +19,7 @@ use waybill_backend_sqlite::{LocalKeyRing, SqliteBackend};
 use waybill_calls::Calls;
 use waybill_ingress::desk::{Desk, DeskLimits};
 use waybill_messaging::{
-    BatchHandler, BlobKey, Blobs, Bus, Clock, Driver, Handler, Limits, Subscription,
+    BatchHandler, BlobKey, Blobs, Bus, Clock, Driver, Handler, Limits, Meter, Subscription,
 };
 use waybill_resilience::{Breakers, Settings};
 use waybill_testkit::{
@@ -70,6 +70,7 @@ async fn world(seed: u64) -> Result<Report> {
         ledger: backend.clone(),
         queue: backend.clone(),
         clock,
+        meter: Meter::default(),
     };
     let directory = tempfile::tempdir()?;
     let keyring = LocalKeyRing::open(&directory.path().join("master-key"))?;

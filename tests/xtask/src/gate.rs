@@ -6,10 +6,10 @@ use anyhow::{Result, bail};
 
 use crate::{
     advisories, clients,
-    command::{cargo, run},
+    command::cargo,
     emulator::Emulators,
     infra,
-    tools::{self, NEXTEST},
+    tools::{self, nextest},
 };
 
 /// What a step has to say in the summary.
@@ -35,16 +35,20 @@ const STEPS: &[Step] = &[
         check: lint,
     },
     Step {
-        name: "infra",
-        check: lint_infra,
-    },
-    Step {
         name: "tests",
         check: tests,
     },
     Step {
         name: "doc-tests",
         check: doc_tests,
+    },
+    Step {
+        name: "embedded",
+        check: embedded,
+    },
+    Step {
+        name: "infra",
+        check: lint_infra,
     },
     Step {
         name: "deployment",
@@ -130,11 +134,7 @@ fn lint() -> Result<Note> {
 /// Also compares the generated files with the code (`waybill-schemas`).
 fn tests() -> Result<Note> {
     let emulators = Emulators::start()?;
-    let nextest = run(
-        NEXTEST.program()?,
-        ["nextest", "run", "--workspace", "--locked"],
-    );
-    emulators.reached_by(nextest).run_and_find("Summary [")
+    emulators.reached_by(nextest()?).run_and_find("Summary [")
 }
 
 fn doc_tests() -> Result<Note> {
@@ -146,18 +146,28 @@ fn doc_tests() -> Result<Note> {
 fn upstream_servers() -> Result<Note> {
     let clients = tools::install_clients()?;
     let servers = tools::install_servers(&clients)?;
-    let nextest = run(
-        NEXTEST.program()?,
-        ["nextest", "run", "--workspace", "--locked"],
-    )
-    .args([
-        "--run-ignored",
-        "only",
-        "-E",
-        "package(waybill-toolkit-upstream) & test(npm::)",
-    ])
-    .env("WAYBILL_NPM_SERVERS", servers);
+    let nextest = nextest()?
+        .args([
+            "--run-ignored",
+            "only",
+            "-E",
+            "package(waybill-toolkit-upstream) & test(npm::)",
+        ])
+        .env("WAYBILL_NPM_SERVERS", servers);
     tools::with_node(nextest, &clients)?.run_and_find("Summary [")
+}
+
+/// `waybill` for one machine, without the SDK of a cloud.
+fn embedded() -> Result<Note> {
+    cargo([
+        "check",
+        "--package",
+        "waybill",
+        "--no-default-features",
+        "--locked",
+    ])
+    .run()?;
+    Ok(None)
 }
 
 fn lint_infra() -> Result<Note> {

@@ -10,10 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::{
-    command::{cargo, run},
-    place,
-};
+use crate::{command::run, tools::build_waybill};
 
 /// From its start until it is ready.
 const START: Duration = Duration::from_secs(10);
@@ -31,12 +28,11 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Builds the binary where needed, and starts it with the conformance suite's tools.
     pub(crate) fn start() -> Result<Self> {
-        // The profile of the tests: nothing is built twice.
-        cargo(["build", "--package", "waybill", "--locked"]).run()?;
+        let waybill = build_waybill()?;
         let data = tempfile::tempdir().context("cannot make a data directory")?;
         let address = free_address()?;
         let log = fs::File::create(data.path().join("log")).context("cannot make the log")?;
-        let child = Command::new(place::waybill("debug")?)
+        let child = Command::new(waybill)
             .args([
                 "up",
                 "--conformance",

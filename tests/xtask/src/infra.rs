@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::{
-    command::{cargo, run},
+    command::run,
     emulator::{AWS, Emulators, install},
-    place,
+    tools::{build_waybill, nextest},
 };
 
 const TEMPLATES: [&str; 2] = ["infra/template.yaml", "infra/edge.yaml"];
@@ -22,10 +22,16 @@ const COMPOSE: &str = "docker-compose.localstack.yml";
 pub(crate) fn lint() -> Result<()> {
     let cfn_lint = program("cfn-lint")?;
     run(&cfn_lint, TEMPLATES).run()?;
-    cargo(["test", "--quiet", "--locked", "--package", "waybill-schemas"])
-        .args(["--", "--ignored", "passes_cfn_lint"])
-        .env("CFN_LINT", &cfn_lint)
-        .run()?;
+    cargo([
+        "test",
+        "--quiet",
+        "--locked",
+        "--package",
+        "waybill-schemas",
+    ])
+    .args(["--", "--ignored", "passes_cfn_lint"])
+    .env("CFN_LINT", &cfn_lint)
+    .run()?;
     run(program("shellcheck")?, SCRIPTS).run()?;
     run(program("check-jsonschema")?, ["--builtin-schema"])
         .args(["vendor.compose-spec", COMPOSE])
@@ -35,10 +41,8 @@ pub(crate) fn lint() -> Result<()> {
 /// Deploys the template with the services' binaries, calls a tool through it, fires its alarms.
 /// Then starts what the compose file says.
 pub(crate) fn deploy() -> Result<()> {
-    // The profile of the tests: nothing is built twice.
-    cargo(["build", "--package", "waybill", "--bins", "--locked"]).run()?;
+    let built = build_waybill()?;
     let emulators = Emulators::start()?;
-    let built = place::waybill("debug")?;
     let folder = built.parent().expect("a binary is in a folder");
     for script in ["tests/deployment/run.py", "tests/deployment/compose.py"] {
         let script = run(program("python")?, [script, "--bin"]).args([folder]);

@@ -29,6 +29,7 @@ cargo xtask COMMAND
   package               each service as Lambda takes it, in target/lambda
   bench [OPTION...]     calls a second and their latency, beside the same tool called directly
   soak [CYCLES]         the binary killed by SIGKILL under load and started again, 1000 times
+  capacity [OPTION...]  what an installation on AWS costs and what breaks first, by region and load
   simulate [OPTION...]  all services over a faulty backend: more seeds, or one seed again
 
 What a command needs and the machine lacks is installed into .tools/.
@@ -64,6 +65,11 @@ fn run(words: &[&str]) -> Result<()> {
         ])
         .args(options)
         .run(),
+        ["capacity", options @ ..] => {
+            cargo(["run", "--quiet", "--package", "waybill-capacity", "--"])
+                .args(options)
+                .run()
+        }
         ["soak"] => soak("1000"),
         ["soak", cycles] => soak(cycles),
         ["deployment"] => infra::deploy(),

@@ -28,6 +28,23 @@ pub(crate) const DENY: Subcommand = Subcommand {
     version: [0, 20, 2],
 };
 
+/// Every test of the workspace; the caller says which of them. Dependencies are built with the
+/// features that all packages ask for together: a command that names a package would build most of
+/// them again.
+pub(crate) fn nextest() -> Result<Run> {
+    Ok(run(
+        NEXTEST.program()?,
+        ["nextest", "run", "--workspace", "--locked"],
+    ))
+}
+
+/// `waybill` and its services' binaries as the tests use them: nothing is built twice. The path of
+/// `waybill`; the others are beside it.
+pub(crate) fn build_waybill() -> Result<PathBuf> {
+    cargo(["test", "--workspace", "--locked", "--no-run"]).run()?;
+    place::waybill("debug")
+}
+
 impl Subcommand {
     /// The program: from `.tools/bin`, else from the path, else installed now.
     pub(crate) fn program(&self) -> Result<OsString> {

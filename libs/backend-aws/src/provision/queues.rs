@@ -154,8 +154,13 @@ impl Resource for Queue {
         let there = there.map_err(|error| port_error("SQS cannot describe a queue", error))?;
         let there = there.attributes.unwrap_or_default();
         let settings = self.settings.iter().map(|(name, described)| {
-            let there = there.get(name).cloned().unwrap_or_default();
-            (known(name), there, described.clone())
+            let there = there.get(name).map_or("", String::as_str);
+            let there = if *name == Attribute::VisibilityTimeout {
+                at_least(there, described)
+            } else {
+                there
+            };
+            (known(name), there.to_owned(), described.clone())
         });
         Ok(State::compared(settings))
     }
@@ -189,6 +194,14 @@ impl Resource for Queue {
         let gone = clients.sqs.delete_queue().queue_url(url).send().await;
         gone.map_err(|error| port_error("SQS cannot remove a queue", error))?;
         Ok(Removed::Gone)
+    }
+}
+
+/// A consumer asks for its own lease; that of a queue may be longer, as a function's must be.
+fn at_least<'a>(there: &'a str, described: &'a str) -> &'a str {
+    match (there.parse::<u32>(), described.parse::<u32>()) {
+        (Ok(is), Ok(least)) if is >= least => described,
+        _ => there,
     }
 }
 
@@ -346,5 +359,12 @@ mod tests {
         ]);
         assert_eq!(filter(&some), Some(json!({ "type": types })));
         assert_eq!(filter(&Subscription::new("all", Events::All)), None);
+    }
+
+    #[test]
+    fn a_longer_lease_is_as_good() {
+        assert_eq!(at_least("360", "60"), "60");
+        assert_eq!(at_least("7", "60"), "7");
+        assert_eq!(at_least("", "60"), "");
     }
 }

@@ -185,6 +185,15 @@ mod tests {
     }
 
     #[test]
+    fn an_adopted_lease_is_as_long_as_whoever_received_it_holds_it() {
+        let leases = Leases::default();
+        let adopted = leases.adopt(&OVER, "1", "a", String::new(), 1);
+        assert!(leases.held(&adopted).unwrap().adopted);
+        leases.forget(&adopted);
+        assert!(!is_held(&leases, &adopted));
+    }
+
+    #[test]
     fn a_new_receive_voids_the_old_receipt() {
         let leases = Leases::default();
         let old = hold(&leases, &TENTHS, "1", "a");

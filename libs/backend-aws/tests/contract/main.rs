@@ -9,6 +9,7 @@
 mod emulator;
 mod faults;
 mod installation;
+mod metrics;
 mod outbox;
 mod topology;
 

@@ -15,7 +15,7 @@ use waybill_backend_sqlite::SqliteBackend;
 use waybill_events::{CircuitOpened, Draft, Event, EventData as _, EventType};
 use waybill_messaging::{
     Bus, Clock, Commit, Context, Delivery, Dispatched, Effects, Events, Expect, Failure, Handler,
-    Key, Queue as _, Record, Settlement, Subscription, Write, dispatch,
+    Key, Meter, Queue as _, Record, Settlement, Subscription, Write, dispatch,
 };
 use waybill_testkit::event;
 
@@ -99,6 +99,7 @@ impl World {
             ledger: store.clone(),
             queue: store.clone(),
             clock,
+            meter: Meter::default(),
         };
         Self { bus, store }
     }

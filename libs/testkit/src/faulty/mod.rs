@@ -255,6 +255,7 @@ impl FaultyBackend {
             ledger: Arc::new(self.clone()),
             queue: Arc::new(self.clone()),
             clock: self.0.inner.clock.clone(),
+            meter: self.0.inner.meter.clone(),
         }
     }
 

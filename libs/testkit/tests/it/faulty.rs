@@ -11,7 +11,7 @@ use tokio::{
 use waybill_backend_sqlite::SqliteBackend;
 use waybill_events::{Event, EventType};
 use waybill_messaging::{
-    Bus, Clock, Commit, Delivery, Error, Expect, Key, Range, Seen, Settlement, Write,
+    Bus, Clock, Commit, Delivery, Error, Expect, Key, Meter, Range, Seen, Settlement, Write,
 };
 use waybill_testkit::{
     Ids,
@@ -29,6 +29,7 @@ pub(crate) fn inner() -> Bus {
         ledger: backend.clone(),
         queue: backend,
         clock,
+        meter: Meter::default(),
     }
 }
 

@@ -14,6 +14,7 @@ use waybill_identity::Principal;
 use waybill_toolkit::TaskSupport;
 
 use super::McpSettings;
+use crate::span::Traced;
 
 const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 /// The `_meta` key of the idempotency key, for clients that cannot set headers.
@@ -49,7 +50,8 @@ impl Asked {
         settings: &McpSettings,
     ) -> Result<Self, ErrorData> {
         let principal = principal(cx)?.clone();
-        let headers = &parts(cx)?.headers;
+        let parts = parts(cx)?;
+        let headers = &parts.headers;
         let modern = is_modern(cx);
         let declared = cx.client_capabilities();
         Ok(Self {
@@ -59,9 +61,7 @@ impl Asked {
             capabilities: modern.then(|| cx.meta.get(CAPABILITIES).cloned()).flatten(),
             prefer: Prefer::read(headers),
             idempotency_key: idempotency_key(headers, &cx.meta),
-            traceparent: text(headers, "traceparent")
-                .or_else(|| cx.meta.get_traceparent())
-                .map(str::to_owned),
+            traceparent: Traced::read(&parts.extensions, cx.meta.get_traceparent()),
             base: base(headers, settings.public_url.as_deref()),
         })
     }

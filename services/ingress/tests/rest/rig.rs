@@ -27,15 +27,15 @@ use waybill_calls::{Call, Calls, Outcome, Payload, Progress};
 use waybill_events::{CallId, EventType, TenantId};
 use waybill_identity::{Keys, NewKey, Principal, Scope};
 use waybill_ingress::{
-    Check, Gateway, McpSettings, McpState, Meter, RateLimit, Readiness, Verdict,
+    Check, Gateway, McpSettings, McpState, RateLimit, Readiness, Verdict,
     desk::{Desk, DeskLimits},
     mcp::Changes,
-    metered_router,
+    router,
 };
 use waybill_messaging::{
     BatchHandler, BlobKey, Blobs, Bus, Clock, Commit, Committed, DataKey, EncryptionContext, Error,
-    Events, Key, KeyRing, Ledger, Page, Queue, Range, Record, Result, Settlement, Subscription,
-    dispatch_batch,
+    Events, Key, KeyRing, Ledger, Meter, Page, Queue, Range, Record, Result, Settlement,
+    Subscription, dispatch_batch, metered,
 };
 use waybill_toolkit::{
     CallToolResult, ContentBlock, Effect, JsonObject, Registry, Tool, ToolContext, ToolResult,
@@ -100,11 +100,12 @@ pub(crate) async fn rig_with(setup: Setup) -> Rig {
     let queue = SqliteBackend::in_memory(TOPOLOGY, clock.clone()).unwrap();
     let breakable = Arc::new(Breakable::new(queue.clone()));
     let meter = Meter::default();
-    let ledger = meter.over(breakable.clone());
+    let ledger = metered(breakable.clone(), &meter);
     let bus = Bus {
         ledger: ledger.clone(),
         queue: Arc::new(queue.clone()),
         clock: clock.clone(),
+        meter,
     };
     let blobs = Arc::new(MemoryBlobs::default());
     let calls = Calls::new(ledger.clone(), blobs, clock.clone());
@@ -139,7 +140,7 @@ pub(crate) async fn rig_with(setup: Setup) -> Rig {
         rate: setup.rate,
         anonymous,
     };
-    let router = metered_router(gateway, &meter).unwrap();
+    let router = router(gateway).unwrap();
     let tenants = keys.tenants();
     tenants
         .create("test", TenantId::parse("acme").unwrap(), "Acme")

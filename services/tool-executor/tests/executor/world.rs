@@ -22,8 +22,8 @@ use waybill_backend_sqlite::{DirectoryBlobs, SqliteBackend};
 use waybill_calls::{Call, CallState, Calls, NewCall, Outcome, Problem};
 use waybill_events::{CallId, Event, EventType, TenantId};
 use waybill_messaging::{
-    Bus, Clock, Commit, Committed, Delivery, Error, Events, Handler, Key, Ledger, Page, Queue,
-    Record, Result, Settlement, Subscription, dispatch,
+    Bus, Clock, Commit, Committed, Delivery, Error, Events, Handler, Key, Ledger, Meter, Page,
+    Queue, Record, Result, Settlement, Subscription, dispatch,
 };
 use waybill_resilience::{Breakers, Settings};
 use waybill_tool_executor::{DeadlineSweep, ToolExecutor};
@@ -276,6 +276,7 @@ impl World {
                 ledger: shared,
                 queue: Arc::new(self.backend.clone()),
                 clock,
+                meter: Meter::default(),
             },
             ledger,
             shutdown: CancellationToken::new(),
@@ -409,6 +410,7 @@ impl World {
             queue: ledger.clone(),
             ledger,
             clock: self.clock.clone(),
+            meter: Meter::default(),
         };
         let stop = CancellationToken::new();
         waybill_messaging::tick(&sweep, &bus, &stop).await.unwrap();

@@ -5,18 +5,19 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, Result};
 use waybill_audit_sink::AuditSink;
 use waybill_backend_aws::{
-    Aspect, CacheBounds, CachedKeyRing, Clients, DynamoLedger, EventRelay, Faults, Finding, Health,
-    KmsKeyRing, Names, OutboxSweep, S3Blobs, Settings, SqsQueue,
+    Aspect, CacheBounds, CachedKeyRing, Clients, CloudWatchMetrics, DynamoLedger, EventRelay,
+    Faults, Finding, Health, KmsKeyRing, Names, OutboxSweep, S3Blobs, Settings, SqsQueue,
     provision::{self, Found, Removed},
 };
 use waybill_ingress::{Check, Verdict};
-use waybill_messaging::{BatchHandler as _, Clock, Handler as _, Subscription};
+use waybill_messaging::{BatchHandler as _, Clock, Handler as _, Meter, Subscription};
 use waybill_tool_executor::ToolExecutor;
 
 use super::Backend;
 use crate::{
     config::{Aws, Config},
     doctor,
+    observe::Exporter,
     reconciler::Reconciler,
 };
 
@@ -34,8 +35,9 @@ pub(super) async fn open(
     config: &Config,
     clock: &Clock,
     topology: &[Subscription],
+    meter: &Meter,
 ) -> Result<Backend> {
-    Ok(open_pushed(config, clock, topology).await?.0)
+    Ok(open_pushed(config, clock, topology, meter).await?.0)
 }
 
 /// For a host that brings deliveries: with the queue that takes them.
@@ -45,6 +47,7 @@ pub(crate) async fn open_pushed(
     config: &Config,
     clock: &Clock,
     topology: &[Subscription],
+    meter: &Meter,
 ) -> Result<(Backend, SqsQueue)> {
     let (clients, names) = connect(&config.aws).await?;
     let opening = async {
@@ -57,6 +60,7 @@ pub(crate) async fn open_pushed(
         .await
         .context("the installation is not complete; `waybill infra apply` makes what is missing")?;
     let (flushed, requests) = (ledger.clone(), clients.requests().clone());
+    let sent = CloudWatchMetrics::new(&clients, &config.aws.prefix, meter.clone());
     let sweep = OutboxSweep::new(ledger.clone());
     let backend = Backend {
         ledger: Arc::new(ledger),
@@ -68,6 +72,7 @@ pub(crate) async fn open_pushed(
         blobs: Arc::new(S3Blobs::new(&clients, &names, clock.clone())),
         checks: checks(&Health::new(&clients, &names, TOPOLOGY, clock.clone())),
         reconcilers: vec![Reconciler::new(sweep, SWEEP_EVERY)],
+        exporter: Exporter::Sent(sent, clock.clone()),
         flush: Box::new(move || {
             let (ledger, requests) = (flushed.clone(), requests.clone());
             Box::pin(async move {

@@ -34,6 +34,7 @@ pub(super) fn open(config: &Config, clock: &Clock, topology: &[Subscription]) ->
         blobs: Arc::new(blobs),
         checks,
         reconcilers: Vec::new(),
+        exporter: Exporter::None,
         flush: Box::new(|| Box::pin(std::future::ready(()))),
         #[cfg(feature = "aws")]
         relay: None,

@@ -261,7 +261,7 @@ fn exit(status: StatusCode) -> Exit {
 
 /// The platform's certificates for https. A plain endpoint trusts none, so that a machine without
 /// certificates can still reach it.
-fn tls(secure: bool) -> Result<rustls::ClientConfig> {
+pub(crate) fn tls(secure: bool) -> Result<rustls::ClientConfig> {
     use rustls_platform_verifier::BuilderVerifierExt as _;
 
     let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -28,6 +28,9 @@ mod tenants;
 mod tools;
 mod watch;
 
+#[cfg(feature = "otel")]
+pub(crate) use client::tls;
+
 use std::process::ExitCode;
 
 use anyhow::Result;

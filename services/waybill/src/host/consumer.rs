@@ -12,7 +12,8 @@ use waybill_messaging::{
 use waybill_tool_executor::ToolExecutor;
 
 use crate::{
-    config::Config, executor::Executor, reconciler::Reconciler, stores::Stores, toolbox::Toolbox,
+    config::Config, executor::Executor, reconciler::Reconciler, sink::Sink, stores::Stores,
+    toolbox::Toolbox,
 };
 
 /// A service that takes events from its queue, by itself in a process.
@@ -64,20 +65,24 @@ impl Consumer for Executor {
     }
 }
 
-impl Consumer for Arc<AuditSink> {
+impl Consumer for Sink {
     const SUBSCRIPTION: Subscription = <AuditSink as BatchHandler>::SUBSCRIPTION;
 
     async fn open(_: &Config, stores: &mut Stores) -> Result<Self> {
         let chain_key = stores.chain_key().await?;
-        Ok(Self::new(AuditSink::new(stores.ledger.clone(), chain_key)))
+        Ok(Self::new(stores, chain_key))
     }
 
     fn start(&self, driver: &Driver) {
-        driver.start_batch(self.clone());
+        Self::start(self, driver);
     }
 
     async fn push(&self, bus: &Bus, batch: Vec<Pushed>, left: Duration) -> Vec<Outcome> {
-        push_batch(&**self, bus, batch, left).await
+        push_batch(&*self.handler, bus, batch, left).await
+    }
+
+    fn reconcilers(&self) -> &[Reconciler] {
+        &self.reconcilers
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) async fn consumer<C: Consumer>(config: &Config) -> Result<ExitCode> {
     let readiness = Readiness::default();
     let driver = Driver::new(stores.bus.clone(), Limits::default());
     consumer.start(&driver);
+    stores.exporter.schedule(&driver);
     let running = Running {
         router: stores.probes(&topology, &readiness),
         readiness,
@@ -46,11 +47,13 @@ pub(super) async fn door(config: &Config) -> Result<ExitCode> {
     let mut stores = Stores::open(config, backend::topology(config.backend)).await?;
     let (readiness, shutdown) = (Readiness::default(), CancellationToken::new());
     let door = Door::alone(config, &mut stores, &readiness, &shutdown, Hosts::Named).await?;
+    let driver = Driver::new(stores.bus.clone(), Limits::default());
+    stores.exporter.schedule(&driver);
     let running = Running {
         router: door.router.clone(),
         readiness,
         shutdown,
-        driver: Driver::new(stores.bus.clone(), Limits::default()),
+        driver,
         before: vec![door.closing()],
         after: vec![door.toolbox.closing(), stores.flushed()],
     };

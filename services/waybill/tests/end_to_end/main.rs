@@ -17,3 +17,5 @@ mod lambda;
 mod requests;
 mod start;
 mod tampering;
+#[cfg(feature = "otel")]
+mod traces;

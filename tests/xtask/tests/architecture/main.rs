@@ -132,6 +132,41 @@ fn only_the_composition_root_chooses_a_backend() {
     );
 }
 
+/// Whoever runs one machine builds and ships no SDK of a cloud.
+#[test]
+fn without_its_feature_there_is_no_aws_in_waybill() {
+    let clouds = |features: &[&str]| {
+        let tree = [
+            "tree",
+            "--package",
+            "waybill",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+        ];
+        let output = Command::new(env!("CARGO"))
+            .args(tree)
+            .args(["--offline"])
+            .args(features)
+            .current_dir(root())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let crates = String::from_utf8(output.stdout).unwrap();
+        let clouds = crates
+            .lines()
+            .filter(|name| name.contains("aws") || name.contains("lambda"));
+        clouds.map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(clouds(&["--no-default-features"]), BTreeSet::new());
+    assert!(clouds(&[]).len() > 10, "this rule is about nothing");
+}
+
 #[test]
 fn libraries_do_not_know_services() {
     let services = packages().into_iter().filter(Package::is_service);

@@ -56,6 +56,7 @@ struct Function<C> {
 impl<C: Consumer> Function<C> {
     async fn open(config: &Config) -> Result<Self> {
         let (mut stores, queue) = Stores::open_pushed(config, &[C::SUBSCRIPTION]).await?;
+        stores.log_numbers(config);
         Ok(Self {
             consumer: C::open(config, &mut stores).await?,
             stores,

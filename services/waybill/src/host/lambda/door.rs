@@ -33,6 +33,7 @@ const LONGEST_WHOLE: Duration = Duration::from_secs(28);
 
 pub(in crate::host) async fn run(config: &Config) -> Result<ExitCode> {
     let mut stores = Stores::open(config, backend::topology(config.backend)).await?;
+    stores.log_numbers(config);
     let (readiness, shutdown) = (Readiness::default(), CancellationToken::new());
     let door = Door::alone(config, &mut stores, &readiness, &shutdown, Hosts::Routed).await?;
     let visit = Arc::new(Visit {

@@ -1,0 +1,137 @@
+//! What a worker has counted, told to `CloudWatch` each minute.
+
+use std::sync::Arc;
+
+use aws_sdk_cloudwatch::{
+    Client,
+    operation::put_metric_data::PutMetricDataError,
+    types::{Dimension, MetricDatum, StandardUnit},
+};
+use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
+use aws_smithy_types::DateTime;
+use chrono::Utc;
+use tokio::sync::Mutex;
+use waybill_events::{Event, EventType};
+use waybill_messaging::{Context, Effects, Events, Failure, Handler, Meter, Subscription};
+use waybill_telemetry::metrics::{Cursor, Datum, INSTALLATION, NAMESPACE, Sample, Unit};
+
+use crate::Clients;
+
+/// Data in one request, by the service's quota. So many of ours stay below its other limit of 1 MB:
+/// none has more values than a histogram has buckets.
+const MAX_DATA: usize = 1_000;
+
+/// A reconciler between the numbers of this process and what `CloudWatch` knows of them: schedule it
+/// each minute, and [`flush`](Self::flush) at shutdown. Cheap to clone.
+///
+/// What cannot be sent stays in the numbers and goes with the next request, under its time. An
+/// answer that is lost may make `CloudWatch` count a request twice.
+#[derive(Clone)]
+pub struct CloudWatchMetrics(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    meter: Meter,
+    installation: String,
+    told: Mutex<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    cursor: Cursor,
+    /// The last request failed, and it was said.
+    failing: bool,
+}
+
+impl CloudWatchMetrics {
+    /// `installation`: the dimension that all its metrics share.
+    pub fn new(clients: &Clients, installation: impl Into<String>, meter: Meter) -> Self {
+        Self(Arc::new(Inner {
+            client: clients.cloudwatch.clone(),
+            meter,
+            installation: installation.into(),
+            told: Mutex::default(),
+        }))
+    }
+
+    /// Sends what was counted since the last time. A failure is logged when it begins and when it
+    /// ends, not each minute.
+    pub async fn flush(&self, now: chrono::DateTime<Utc>) {
+        let mut told = self.0.told.lock().await;
+        match self.0.send(&mut told.cursor, now).await {
+            Ok(()) if told.failing => {
+                told.failing = false;
+                tracing::info!("CloudWatch takes metrics again");
+            }
+            Ok(()) => {}
+            Err(_) if told.failing => {}
+            Err(error) => {
+                told.failing = true;
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "cannot send metrics; they are kept until it works");
+            }
+        }
+    }
+}
+
+impl Inner {
+    async fn send(
+        &self,
+        cursor: &mut Cursor,
+        now: chrono::DateTime<Utc>,
+    ) -> Result<(), SdkError<PutMetricDataError, HttpResponse>> {
+        let at = DateTime::from_millis(now.timestamp_millis());
+        for data in cursor.pending(&self.meter).chunks(MAX_DATA) {
+            let request = self.client.put_metric_data().namespace(NAMESPACE);
+            let data_of = data.iter().map(|datum| self.datum(datum, at)).collect();
+            request.set_metric_data(Some(data_of)).send().await?;
+            cursor.sent(data);
+        }
+        Ok(())
+    }
+
+    fn datum(&self, datum: &Datum, at: DateTime) -> MetricDatum {
+        let unit = match datum.metric.unit {
+            Unit::Count => StandardUnit::Count,
+            Unit::Seconds => StandardUnit::Seconds,
+        };
+        let mut given = MetricDatum::builder()
+            .metric_name(datum.metric.name())
+            .timestamp(at)
+            .unit(unit)
+            .dimensions(dimension(INSTALLATION, &self.installation));
+        if let Some((name, value)) = datum.dimension() {
+            given = given.dimensions(dimension(name, value));
+        }
+        #[expect(clippy::cast_precision_loss, reason = "below 2^52")]
+        match &datum.sample {
+            Sample::Count(count) => given.value(*count as f64),
+            Sample::Gauge(value) => given.value(*value as f64),
+            Sample::Distribution(distribution) => distribution
+                .values()
+                .into_iter()
+                .fold(given, |given, (value, count)| {
+                    given.values(value).counts(count as f64)
+                }),
+        }
+        .build()
+    }
+}
+
+impl Handler for CloudWatchMetrics {
+    const SUBSCRIPTION: Subscription = Subscription {
+        concurrency: 1,
+        // All tries of one request.
+        timeout: std::time::Duration::from_mins(1),
+        ..Subscription::new("metrics", Events::Only(&[EventType::ScheduleTicked]))
+    };
+
+    async fn handle(&self, _tick: &Event, cx: &Context) -> Result<Effects, Failure> {
+        self.flush(cx.now).await;
+        Ok(Effects::default())
+    }
+}
+
+fn dimension(name: &str, value: &str) -> Dimension {
+    Dimension::builder().name(name).value(value).build()
+}
