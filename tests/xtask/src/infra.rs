@@ -39,12 +39,16 @@ pub(crate) fn lint() -> Result<()> {
 }
 
 /// Deploys the template with the services' binaries, calls a tool through it, fires its alarms.
+/// Then starts what the compose file says.
 pub(crate) fn deploy() -> Result<()> {
     let built = build_waybill()?;
     let emulators = Emulators::start()?;
     let folder = built.parent().expect("a binary is in a folder");
-    let deploy = run(program("python")?, ["tests/deployment/run.py", "--bin"]);
-    emulators.reached_by(deploy.args([folder])).run()
+    for script in ["tests/deployment/run.py", "tests/deployment/compose.py"] {
+        let script = run(program("python")?, [script, "--bin"]).args([folder]);
+        emulators.reached_by(script).run()?;
+    }
+    Ok(())
 }
 
 fn program(name: &str) -> Result<PathBuf> {
