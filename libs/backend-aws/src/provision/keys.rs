@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use aws_sdk_kms::{operation::describe_key::DescribeKeyError, types::KeyState};
 use aws_sdk_s3::{
     error::ProvideErrorMetadata,
-    operation::create_bucket::CreateBucketError,
+    operation::{create_bucket::CreateBucketError, head_bucket::HeadBucketError},
     types::{
         BucketLifecycleConfiguration, Delete, ExpirationStatus, LifecycleExpiration, LifecycleRule,
         LifecycleRuleFilter, ObjectIdentifier,
@@ -197,7 +197,11 @@ impl Resource for Bucket {
     async fn state(&self, clients: &Clients) -> Result<State> {
         match clients.s3.head_bucket().bucket(&self.name).send().await {
             Ok(_) => {}
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_not_found()) => {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(HeadBucketError::is_not_found) =>
+            {
                 return Ok(State::Missing);
             }
             Err(error) => {
