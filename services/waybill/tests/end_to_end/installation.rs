@@ -48,7 +48,9 @@ impl Installation {
         let settings = Settings {
             endpoint_url: Some(self.url.clone()),
             region: Some("eu-central-1".to_owned()),
+            faults: None,
         };
-        Clients::with_keys(&settings, &self.account, "test").await
+        let clients = Clients::with_keys(&settings, &self.account, "test").await;
+        clients.unwrap()
     }
 }

@@ -55,8 +55,8 @@ impl World {
 
     async fn status(&self, id: &str) -> Value {
         let path = format!("/mcp/status/{id}");
-        let answer = self.door.answer(&request(API, "GET", &path, ""), AMPLE);
-        content(&answer.await)
+        let request = request(API, "GET", &path, "");
+        content(&self.door.answer(&request, AMPLE).await)
     }
 
     async fn assert_status(&self, id: &str, status: &str) {
