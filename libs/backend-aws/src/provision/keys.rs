@@ -204,6 +204,11 @@ impl Resource for Bucket {
             {
                 return Ok(State::Missing);
             }
+            // The names of buckets are those of all accounts.
+            Err(error) if status(&error) == Some(403) => {
+                let what = "the bucket is another account's, or may not be looked at";
+                return Err(Error::broken(what, error));
+            }
             Err(error) => {
                 return Err(port_error(
                     "S3 cannot tell whether the bucket is there",
@@ -279,6 +284,10 @@ impl Resource for Bucket {
         gone.map_err(|error| port_error("S3 cannot remove the bucket", error))?;
         Ok(Removed::Gone)
     }
+}
+
+fn status<E>(error: &aws_sdk_s3::error::SdkError<E>) -> Option<u16> {
+    error.raw_response().map(|answer| answer.status().as_u16())
 }
 
 fn is<E: ProvideErrorMetadata, R>(error: &aws_sdk_s3::error::SdkError<E, R>, code: &str) -> bool {
