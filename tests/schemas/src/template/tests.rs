@@ -168,10 +168,15 @@ fn names_are_those_of_the_code() {
     }
 }
 
-/// The emulator, in which the deployed tables are compared with the code's, knows no expiry.
+/// What the emulator, where a deployed stack is compared with the code, drops.
 #[test]
 fn tables_expire_and_can_be_recovered() {
     let template = Template::read();
+    let rule = &template.properties("Blobs")["LifecycleConfiguration"]["Rules"][0];
+    assert_eq!(
+        (&rule["Status"], &rule["ExpirationInDays"]),
+        (&json!("Enabled"), &json!(30))
+    );
     let tables = template.of("AWS::DynamoDB::Table");
     assert_eq!(tables.len(), 3);
     for (id, table) in tables {
