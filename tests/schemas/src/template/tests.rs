@@ -232,6 +232,30 @@ fn every_alarm_has_a_runbook_and_every_runbook_an_alarm() {
     }
 }
 
+#[test]
+fn alarms_watch_metrics_that_are_sent_and_as_they_are_sent() {
+    let catalogue = file("libs/telemetry/src/metrics/catalogue.rs");
+    let template = Template::read();
+    let alarms = template.of("AWS::CloudWatch::Alarm").into_iter();
+    let own: Vec<_> = alarms
+        .filter(|(_, alarm)| alarm["Namespace"] == "Waybill")
+        .collect();
+    assert!(!own.is_empty());
+    for (id, alarm) in own {
+        let name = alarm["MetricName"].as_str().unwrap();
+        let name = name
+            .trim_start_matches("waybill_")
+            .trim_end_matches("_total");
+        let exported = match alarm["Dimensions"][1]["Name"].as_str() {
+            Some(label) => format!("By(\"{label}\")"),
+            None => "Total".to_owned(),
+        };
+        let mut lines = catalogue.lines();
+        let found = lines.any(|l| l.contains(&format!("\"{name}\"")) && l.contains(&exported));
+        assert!(found, "{id}: the catalogue has no {name} by {exported}");
+    }
+}
+
 /// A service of the future: its subscription and its block are all that it needs.
 mod one_more_service {
     use super::*;
