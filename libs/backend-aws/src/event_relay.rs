@@ -29,7 +29,7 @@ const TIME_BYTES: usize = 14;
 const MOST_REMEMBERED: usize = 1_000;
 
 /// Puts every event on the installation's bus: `source` is `dev.waybill`, `detail-type` the
-/// event's type, `detail` the CloudEvent as it is. At least once: `detail.id` tells repetitions.
+/// event's type, `detail` the event as it is. At least once: `detail.id` tells repetitions.
 ///
 /// Timeouts: those of [`Clients`]. The queue retries, and only what the bus has refused: a batch of
 /// which some were refused is taken apart, and what is on the bus is not put there again (in this

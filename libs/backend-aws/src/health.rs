@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_sdk_cloudwatch::types::StateValue;
+use aws_sdk_cloudwatch::{operation::describe_alarms::DescribeAlarmsOutput, types::StateValue};
 use aws_smithy_runtime_api::{
     box_error::BoxError,
     client::{
@@ -154,9 +154,10 @@ impl Health {
             .await?;
         let read = blobs.get(&key).await?;
         blobs.delete(&key).await?;
-        Ok(match read == Some(body) {
-            true => Finding::Good("takes, gives and removes".to_owned()),
-            false => Finding::Bad("did not give what it took".to_owned()),
+        Ok(if read == Some(body) {
+            Finding::Good("takes, gives and removes".to_owned())
+        } else {
+            Finding::Bad("did not give what it took".to_owned())
         })
     }
 
@@ -166,7 +167,10 @@ impl Health {
         let list = list.alarm_name_prefix(&prefix).into_paginator().send();
         let pages = list.collect::<Result<Vec<_>, _>>().await;
         let pages = pages.map_err(|error| port_error("CloudWatch cannot list alarms", error))?;
-        let alarms: Vec<_> = pages.iter().flat_map(|page| page.metric_alarms()).collect();
+        let alarms: Vec<_> = pages
+            .iter()
+            .flat_map(DescribeAlarmsOutput::metric_alarms)
+            .collect();
         let rings = alarms
             .iter()
             .filter(|alarm| alarm.state_value() == Some(&StateValue::Alarm));

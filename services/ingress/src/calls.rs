@@ -22,7 +22,7 @@ use crate::{
     desk::{Desk, PlaceRequest},
     mcp::McpSettings,
     problem::Problem,
-    span::Traced,
+    span,
     status::{mark, status},
 };
 
@@ -137,7 +137,7 @@ async fn place(
         // A quoted string in the IETF draft's form, or bare; the same key at every door.
         idempotency_key: text("idempotency-key").map(|key| key.trim().trim_matches('"').to_owned()),
         deadline: new.deadline_s.map(Duration::from_secs),
-        traceparent: Traced::read(&extensions, None),
+        traceparent: span::parent(&extensions, &headers, None),
         client_capabilities: None,
     };
     let submitted = counter.desk.place(&principal, request).await?;

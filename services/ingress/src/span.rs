@@ -26,33 +26,39 @@ pub(crate) async fn enter(mut request: Request, next: Next) -> Response {
     );
     let client = traceparent(request.headers());
     trace::adopt(&span, client.as_deref());
-    request.extensions_mut().insert(Traced {
-        by_client: client.is_some(),
-        traceparent: trace::traceparent(&span).or(client),
-    });
+    if let Some(here) = trace::traceparent(&span) {
+        let by_client = client.is_some();
+        request.extensions_mut().insert(Traced { here, by_client });
+    }
     let mut response = next.run(request).instrument(span).await;
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }
 
-/// The trace that a request is part of.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Traced {
-    /// The request's span, where it is traced; what the client said otherwise.
-    traceparent: Option<String>,
+/// The span of a request that is traced.
+#[derive(Clone)]
+struct Traced {
+    /// Its `traceparent`.
+    here: String,
+    /// It is part of the client's trace.
     by_client: bool,
 }
 
-impl Traced {
-    /// For what the request causes. `inner`: what its body says, which counts where its headers
-    /// say nothing.
-    pub(crate) fn read(extensions: &Extensions, inner: Option<&str>) -> Option<String> {
-        let Self {
-            traceparent,
-            by_client,
-        } = extensions.get().cloned().unwrap_or_default();
-        let inner = inner.filter(|text| !by_client && trace::is_traceparent(text));
-        inner.map(str::to_owned).or(traceparent)
+/// What is to be the parent of whatever the request causes. `inner`: what its body says, which counts
+/// where its headers say nothing.
+pub(crate) fn parent(
+    extensions: &Extensions,
+    headers: &HeaderMap,
+    inner: Option<&str>,
+) -> Option<String> {
+    let traced = extensions.get::<Traced>();
+    let inner = inner.filter(|text| trace::is_traceparent(text));
+    match traced {
+        Some(Traced { here, by_client }) => {
+            let inner = inner.filter(|_| !by_client);
+            Some(inner.unwrap_or(here).to_owned())
+        }
+        None => traceparent(headers).or_else(|| inner.map(str::to_owned)),
     }
 }
 

@@ -131,9 +131,12 @@ impl Topic {
         let accepted = answer.successful().iter();
         let accepted = accepted.filter_map(|entry| entry.id()?.parse::<usize>().ok());
         let accepted: HashSet<usize> = accepted.collect();
-        let outcome = |at| match accepted.contains(&at) {
-            true => Ok(()),
-            false => Err(refused(answer.failed(), at)),
+        let outcome = |at| {
+            if accepted.contains(&at) {
+                Ok(())
+            } else {
+                Err(refused(answer.failed(), at))
+            }
         };
         Ok((0..batch.len()).map(outcome).collect())
     }

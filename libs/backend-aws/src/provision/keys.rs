@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use aws_sdk_kms::{operation::describe_key::DescribeKeyError, types::KeyState};
 use aws_sdk_s3::{
     error::ProvideErrorMetadata,
-    operation::create_bucket::CreateBucketError,
+    operation::{create_bucket::CreateBucketError, head_bucket::HeadBucketError},
     types::{
         BucketLifecycleConfiguration, Delete, ExpirationStatus, LifecycleExpiration, LifecycleRule,
         LifecycleRuleFilter, ObjectIdentifier,
@@ -197,8 +197,17 @@ impl Resource for Bucket {
     async fn state(&self, clients: &Clients) -> Result<State> {
         match clients.s3.head_bucket().bucket(&self.name).send().await {
             Ok(_) => {}
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_not_found()) => {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(HeadBucketError::is_not_found) =>
+            {
                 return Ok(State::Missing);
+            }
+            // The names of buckets are those of all accounts.
+            Err(error) if status(&error) == Some(403) => {
+                let what = "the bucket is another account's, or may not be looked at";
+                return Err(Error::broken(what, error));
             }
             Err(error) => {
                 return Err(port_error(
@@ -275,6 +284,10 @@ impl Resource for Bucket {
         gone.map_err(|error| port_error("S3 cannot remove the bucket", error))?;
         Ok(Removed::Gone)
     }
+}
+
+fn status<E>(error: &aws_sdk_s3::error::SdkError<E>) -> Option<u16> {
+    error.raw_response().map(|answer| answer.status().as_u16())
 }
 
 fn is<E: ProvideErrorMetadata, R>(error: &aws_sdk_s3::error::SdkError<E, R>, code: &str) -> bool {

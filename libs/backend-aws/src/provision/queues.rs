@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use aws_sdk_sns::operation::get_topic_attributes::GetTopicAttributesError;
+use aws_sdk_sns::operation::{
+    get_topic_attributes::GetTopicAttributesError,
+    list_subscriptions_by_topic::ListSubscriptionsByTopicError,
+};
 use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 use serde_json::{Value, json};
 use waybill_messaging::{Error, Events, Result, Subscription};
@@ -249,7 +252,7 @@ impl Subscribed {
                 Err(error)
                     if error
                         .as_service_error()
-                        .is_some_and(|e| e.is_not_found_exception()) =>
+                        .is_some_and(ListSubscriptionsByTopicError::is_not_found_exception) =>
                 {
                     return Ok(None);
                 }

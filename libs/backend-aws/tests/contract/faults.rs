@@ -186,15 +186,9 @@ async fn nothing_is_lost_and_nothing_is_done_twice(seed: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_fails_loses_nothing_and_repeats_nothing() {
-    let mut runs = JoinSet::new();
-    for seed in 1..=3 {
-        runs.spawn(timeout(
-            LIMIT,
-            nothing_is_lost_and_nothing_is_done_twice(seed),
-        ));
-    }
-    while let Some(run) = runs.join_next().await {
-        run.unwrap().expect("it ends in time");
+    let runs = (1..=3).map(|seed| timeout(LIMIT, nothing_is_lost_and_nothing_is_done_twice(seed)));
+    for run in futures::future::join_all(runs).await {
+        run.expect("it ends in time");
     }
 }
 

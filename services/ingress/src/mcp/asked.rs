@@ -14,7 +14,7 @@ use waybill_identity::Principal;
 use waybill_toolkit::TaskSupport;
 
 use super::McpSettings;
-use crate::span::Traced;
+use crate::span;
 
 const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 /// The `_meta` key of the idempotency key, for clients that cannot set headers.
@@ -61,7 +61,7 @@ impl Asked {
             capabilities: modern.then(|| cx.meta.get(CAPABILITIES).cloned()).flatten(),
             prefer: Prefer::read(headers),
             idempotency_key: idempotency_key(headers, &cx.meta),
-            traceparent: Traced::read(&parts.extensions, cx.meta.get_traceparent()),
+            traceparent: span::parent(&parts.extensions, headers, cx.meta.get_traceparent()),
             base: base(headers, settings.public_url.as_deref()),
         })
     }

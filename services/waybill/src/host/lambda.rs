@@ -21,5 +21,5 @@ fn left(cx: &Context, clock: &Clock) -> Duration {
 
 /// Of what is left, the time for work.
 fn for_work(left: Duration) -> Duration {
-    left - FLUSH.min(left / 10)
+    left.saturating_sub(FLUSH.min(left / 10))
 }

@@ -75,7 +75,8 @@ async fn kill_and_start(cycles: u64) -> usize {
             accepted.extend(ids);
         }
         if cycle % CHECKED_EVERY == 0 || cycle == cycles {
-            finish(&Gateway::start(&data_dir).await, &accepted).await;
+            let gateway = Gateway::start(&data_dir).await;
+            finish(&gateway, &accepted).await;
             total += std::mem::take(&mut accepted).len();
         }
     }

@@ -12,6 +12,8 @@ use crate::gateway::BINARY;
 /// An account of its own, with everything made that the services need.
 pub(crate) struct Installation {
     pub(crate) account: String,
+    /// The names of buckets are those of all accounts.
+    pub(crate) prefix: String,
     url: String,
 }
 
@@ -26,7 +28,12 @@ impl Installation {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let (process, made) = (std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let account = format!("9{made:02}{process:09}");
-        let installation = Self { account, url };
+        let prefix = format!("e{made}-{process}");
+        let installation = Self {
+            account,
+            prefix,
+            url,
+        };
         let mut apply = Command::new(BINARY);
         apply.args(["infra", "apply"]).stdout(Stdio::null());
         let applied = installation.reached_by(&mut apply).status().unwrap();
@@ -40,6 +47,7 @@ impl Installation {
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("AWS_REGION", "eu-central-1")
             .env("WAYBILL_BACKEND", "aws")
+            .env("WAYBILL_PREFIX", &self.prefix)
             .env("WAYBILL_ENDPOINT_URL", &self.url)
     }
 
@@ -48,7 +56,10 @@ impl Installation {
         let settings = Settings {
             endpoint_url: Some(self.url.clone()),
             region: Some("eu-central-1".to_owned()),
+            faults: None,
         };
-        Clients::with_keys(&settings, &self.account, "test").await
+        Clients::with_keys(&settings, &self.account, "test")
+            .await
+            .unwrap()
     }
 }

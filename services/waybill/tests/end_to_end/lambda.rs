@@ -36,7 +36,7 @@ impl World {
         Self {
             door: Function::start(INGRESS, &installation).await,
             executor: Function::start(EXECUTOR, &installation).await,
-            calls: Source::of(&installation, "waybill-tool-executor").await,
+            calls: Source::of(&installation, "tool-executor").await,
             installation,
         }
     }
@@ -55,8 +55,8 @@ impl World {
 
     async fn status(&self, id: &str) -> Value {
         let path = format!("/mcp/status/{id}");
-        let answer = self.door.answer(&request(API, "GET", &path, ""), AMPLE);
-        content(&answer.await)
+        let request = request(API, "GET", &path, "");
+        content(&self.door.answer(&request, AMPLE).await)
     }
 
     async fn assert_status(&self, id: &str, status: &str) {
@@ -135,7 +135,7 @@ async fn a_call_goes_through_every_function_and_its_duplicates_do_nothing() {
             .await
             .is_empty()
     );
-    let trail = Source::of(&world.installation, "waybill-audit-sink").await;
+    let trail = Source::of(&world.installation, "audit-sink").await;
     // Accepted and ended, once each.
     let events = trail.take(20).await;
     assert!(trail.call(&sink, &events, AMPLE).await.is_empty());
@@ -158,7 +158,7 @@ async fn what_fails_comes_back_alone_and_what_takes_too_long_goes_on_later() {
     assert_eq!(back, [0], "only what was too slow comes back");
     world.assert_status(&quick, "completed").await;
     world.assert_status(&slow, "working").await;
-    let dead = Source::of(&world.installation, "waybill-tool-executor-dlq").await;
+    let dead = Source::of(&world.installation, "tool-executor-dlq").await;
     let letters = dead.take(1).await;
     assert_eq!(letters[0]["body"], "this is no event");
     // It was shown again at once, not after the queue's own time.

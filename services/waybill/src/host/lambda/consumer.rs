@@ -128,8 +128,9 @@ impl<C: Consumer> Function<C> {
         }
         let arn = message.event_source_arn.as_deref().unwrap_or_default();
         let queue = arn.rsplit(':').next().unwrap_or_default();
-        let ordered = queue.ends_with(".fifo");
-        if queue.trim_end_matches(".fifo") != self.source {
+        let plain = queue.strip_suffix(".fifo");
+        let ordered = plain.is_some();
+        if plain.unwrap_or(queue) != self.source {
             bail!(
                 "this function takes what is in {}, not in {queue:?}",
                 self.source

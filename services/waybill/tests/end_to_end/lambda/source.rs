@@ -22,9 +22,11 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    pub(crate) async fn of(installation: &Installation, queue: &str) -> Self {
+    /// `name`: what follows the installation's prefix.
+    pub(crate) async fn of(installation: &Installation, name: &str) -> Self {
         let clients = installation.clients().await;
-        let found = clients.sqs.get_queue_url().queue_name(queue).send().await;
+        let queue = format!("{}-{name}", installation.prefix);
+        let found = clients.sqs.get_queue_url().queue_name(&queue).send().await;
         Self {
             clients,
             url: found.unwrap().queue_url.unwrap(),
