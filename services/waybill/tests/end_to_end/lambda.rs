@@ -217,7 +217,7 @@ async fn ticks_are_taken_and_what_is_not_ours_is_refused_with_its_reason() {
         assert_eq!(world.executor.answer(&tick, AMPLE).await, tick);
     }
     let (id, mut batch) = (
-        world.submit("greet", json!({})).await,
+        world.submit("greet", json!({ "name": "Ada" })).await,
         world.calls.take(1).await,
     );
     let elsewhere = "arn:aws:sqs:eu-central-1:123456789012:waybill-audit-sink";
@@ -291,7 +291,7 @@ async fn a_function_url_streams_and_an_api_gets_the_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_with_its_functions_time() {
     let world = World::new().await;
-    let id = world.submit("greet", json!({})).await;
+    let id = world.submit("greet", json!({ "name": "Ada" })).await;
     let mut follow = world.request(FUNCTION_URL, "GET", &format!("/mcp/status/{id}"));
     follow["headers"]["accept"] = json!("text/event-stream");
     let streamed = world.door.invoke(&follow, Duration::from_secs(3)).await;
