@@ -51,6 +51,18 @@ impl Installation {
             .env("WAYBILL_ENDPOINT_URL", &self.url)
     }
 
+    /// The first API key, which an operator's command makes.
+    pub(crate) fn key(&self) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let mut list = Command::new(BINARY);
+        list.args(["keys", "list", "--data-dir"])
+            .arg(directory.path())
+            .stdout(Stdio::null());
+        assert!(self.reached_by(&mut list).status().unwrap().success());
+        let key = std::fs::read_to_string(directory.path().join("api-key")).unwrap();
+        key.trim().to_owned()
+    }
+
     /// Past everything that is ours.
     pub(crate) async fn clients(&self) -> Clients {
         let settings = Settings {

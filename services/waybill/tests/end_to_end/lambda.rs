@@ -25,6 +25,7 @@ const AMPLE: Duration = Duration::from_secs(60);
 /// An installation, its door and its tool executor.
 struct World {
     installation: Installation,
+    key: String,
     door: Function,
     executor: Function,
     calls: Source,
@@ -34,6 +35,7 @@ impl World {
     async fn new() -> Self {
         let installation = Installation::new();
         Self {
+            key: installation.key(),
             door: Function::start(INGRESS, &installation).await,
             executor: Function::start(EXECUTOR, &installation).await,
             calls: Source::of(&installation, "tool-executor").await,
@@ -41,10 +43,17 @@ impl World {
         }
     }
 
+    /// As an HTTP API and a function URL send it (payload format 2.0).
+    fn request(&self, host: &str, method: &str, path: &str) -> Value {
+        let mut request = request(host, method, path);
+        request["headers"]["authorization"] = json!(format!("Bearer {}", self.key));
+        request
+    }
+
     /// Accepted, and not waited for. The call's id.
     async fn submit(&self, tool: &str, arguments: Value) -> String {
         let body = json!({ "tool": tool, "arguments": arguments });
-        let mut request = request(API, "POST", "/calls", "");
+        let mut request = self.request(API, "POST", "/calls");
         request["headers"]["prefer"] = json!("respond-async");
         request["headers"]["content-type"] = json!("application/json");
         request["body"] = json!(body.to_string());
@@ -55,7 +64,7 @@ impl World {
 
     async fn status(&self, id: &str) -> Value {
         let path = format!("/mcp/status/{id}");
-        let request = request(API, "GET", &path, "");
+        let request = self.request(API, "GET", &path);
         content(&self.door.answer(&request, AMPLE).await)
     }
 
@@ -65,13 +74,12 @@ impl World {
     }
 }
 
-/// As an HTTP API and a function URL send it (payload format 2.0).
-fn request(host: &str, method: &str, path: &str, query: &str) -> Value {
+fn request(host: &str, method: &str, path: &str) -> Value {
     json!({
         "version": "2.0",
         "routeKey": "$default",
         "rawPath": path,
-        "rawQueryString": query,
+        "rawQueryString": "",
         "headers": {
             "accept": "application/json",
             "host": host,
@@ -209,7 +217,7 @@ async fn ticks_are_taken_and_what_is_not_ours_is_refused_with_its_reason() {
         assert_eq!(world.executor.answer(&tick, AMPLE).await, tick);
     }
     let (id, mut batch) = (
-        world.submit("greet", json!({})).await,
+        world.submit("greet", json!({ "name": "Ada" })).await,
         world.calls.take(1).await,
     );
     let elsewhere = "arn:aws:sqs:eu-central-1:123456789012:waybill-audit-sink";
@@ -251,7 +259,7 @@ async fn a_function_url_streams_and_an_api_gets_the_whole() {
     let world = World::new().await;
     let id = world.submit("slow_compute", json!({ "seconds": 2 })).await;
     let path = format!("/mcp/status/{id}");
-    let mut follow = request(FUNCTION_URL, "GET", &path, "");
+    let mut follow = world.request(FUNCTION_URL, "GET", &path);
     follow["headers"]["accept"] = json!("text/event-stream");
     let batch = world.calls.take(1).await;
     let (streamed, back) = tokio::join!(
@@ -283,8 +291,8 @@ async fn a_function_url_streams_and_an_api_gets_the_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_with_its_functions_time() {
     let world = World::new().await;
-    let id = world.submit("greet", json!({})).await;
-    let mut follow = request(FUNCTION_URL, "GET", &format!("/mcp/status/{id}"), "");
+    let id = world.submit("greet", json!({ "name": "Ada" })).await;
+    let mut follow = world.request(FUNCTION_URL, "GET", &format!("/mcp/status/{id}"));
     follow["headers"]["accept"] = json!("text/event-stream");
     let streamed = world.door.invoke(&follow, Duration::from_secs(3)).await;
     assert!(matches!(streamed, Answer::Streamed(_)), "{streamed:?}");

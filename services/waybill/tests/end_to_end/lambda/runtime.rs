@@ -150,7 +150,7 @@ impl Drop for Function {
 
 async fn next(State(api): State<Arc<Api>>) -> impl IntoResponse {
     if let Some(ready) = api.ready.lock().unwrap().take() {
-        drop(ready.send(()));
+        ready.send(()).expect("somebody waits for the start");
     }
     let invocation = api.invocations.lock().await.recv().await;
     let Some(invocation) = invocation else {

@@ -117,19 +117,6 @@ impl Source {
         send.message_body(body).send().await.unwrap();
     }
 
-    /// The records come again at once.
-    pub(crate) async fn show(&self, records: &[Value]) {
-        for record in records {
-            let show = self.clients.sqs.change_message_visibility();
-            show.queue_url(&self.url)
-                .receipt_handle(record["receiptHandle"].as_str().unwrap())
-                .visibility_timeout(0)
-                .send()
-                .await
-                .unwrap();
-        }
-    }
-
     /// Waits until nothing is left, hidden or not.
     pub(crate) async fn empty(&self) {
         let until = Instant::now() + PATIENCE;
