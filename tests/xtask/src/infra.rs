@@ -23,12 +23,7 @@ pub(crate) fn lint() -> Result<()> {
     let cfn_lint = program("cfn-lint")?;
     run(&cfn_lint, TEMPLATES).run()?;
     nextest()?
-<<<<<<< HEAD
-        .args(["--run-ignored", "only", "-E"])
-        .args(["package(waybill-schemas) & test(passes_cfn_lint)"])
-=======
         .args(["--run-ignored", "only", "-E", "test(passes_cfn_lint)"])
->>>>>>> main
         .env("CFN_LINT", &cfn_lint)
         .run()?;
     run(program("shellcheck")?, SCRIPTS).run()?;
