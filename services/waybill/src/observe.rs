@@ -51,6 +51,7 @@ fn export(endpoint: &str) -> Result<Traces> {
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(tls(endpoint.starts_with("https://"))?)
         .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
         // Minutes may lie between two exports.
         .pool_max_idle_per_host(0)
         .timeout(EXPORT)
@@ -86,7 +87,7 @@ impl Exporter {
             driver.schedule(Arc::new(metrics.clone()), SEND_EVERY);
         }
         #[cfg(not(feature = "aws"))]
-        let _ = driver;
+        let (Self::None, _) = (self, driver);
     }
 
     /// Before the process ends, or is frozen: the numbers and the traces.

@@ -3,8 +3,7 @@
 pub(crate) mod page;
 
 use waybill_audit_sink::AuditSink;
-use waybill_messaging::{BatchHandler, Handler, Subscription};
-use waybill_tool_executor::ToolExecutor;
+use waybill_messaging::BatchHandler;
 
 use crate::{
     assumptions::{Assumptions, Shape},
@@ -27,10 +26,10 @@ const LOOK: f64 = 0.5;
 pub(crate) const LOOK_LAG: f64 = 0.06;
 /// Events of a call: requested, completed.
 pub(crate) const EVENTS: f64 = 2.0;
+/// Inbox marks of a call: the executor's, and one of each event in the audit sink and the relay.
+pub(crate) const MARKS: f64 = 1.0 + 2.0 * EVENTS;
 /// Submitting and ending: what is above it in transactions is the audit sink's.
 const CALL_TRANSACTIONS: f64 = 2.0;
-/// Queues that workers poll.
-const QUEUES: &[Subscription] = &[ToolExecutor::SUBSCRIPTION, AuditSink::SUBSCRIPTION];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Host {
@@ -53,6 +52,8 @@ pub(crate) struct Million {
     pub(crate) storage: f64,
     pub(crate) sns: f64,
     pub(crate) sqs: f64,
+    /// EventBridge.
+    pub(crate) bus: f64,
     pub(crate) lambda: f64,
     pub(crate) api: f64,
     pub(crate) logs: f64,
@@ -74,6 +75,7 @@ impl Million {
             + self.storage
             + self.sns
             + self.sqs
+            + self.bus
             + self.lambda
             + self.api
             + self.logs
@@ -107,6 +109,7 @@ impl Costs {
             reads: self.read_units(shape) * price(Price::DynamodbRead),
             storage: self.storage(region),
             sns: counts.service("SNS") * price(Price::SnsPublish),
+            bus: EVENTS * price(Price::BusEvent),
             sqs: (counts.service("SQS") + renewals) * price(Price::SqsRequest),
             lambda: if on_lambda {
                 self.lambda(shape, region)
@@ -122,11 +125,13 @@ impl Costs {
         }
     }
 
-    /// Transactions of the audit sink for one call.
+    /// Transactions of the audit sink for one call. The relay makes as many, where it was counted.
     pub(crate) fn audit_commits(&self, shape: &Shape) -> f64 {
         let counted = self.requests.of(shape.requests);
         let full = EVENTS / f64::from(audit_batch());
-        (counted.operation("TransactWriteItems") - CALL_TRANSACTIONS).max(full)
+        let relayed = counted.operation("PutEvents") > 0.0;
+        let others = counted.operation("TransactWriteItems") - CALL_TRANSACTIONS;
+        (others / (1.0 + f64::from(u8::from(relayed)))).max(full)
     }
 
     pub(crate) fn write_units(&self, shape: &Shape) -> f64 {
@@ -137,7 +142,7 @@ impl Costs {
         } else {
             0
         };
-        let marks = (1.0 + EVENTS) * f64::from(items.mark());
+        let marks = MARKS * f64::from(items.mark());
         let record = items.submit_record() + items.end_record() + items.index() + claim;
         f64::from(record + items.outbox().iter().sum::<u32>()) + marks + trail
     }
@@ -178,7 +183,8 @@ impl Costs {
         let given = &self.given;
         let executor = 1.0 / shape.messages_per_invocation;
         let audit = self.audit_commits(shape);
-        let invocations = 1.0 + shape.polls + executor + audit;
+        // The relay's batches are like the audit sink's.
+        let invocations = 1.0 + shape.polls + executor + 2.0 * audit;
         let (times, started) = (
             self.times(shape),
             given.lambda.init_ms / 1e3 * shape.cold_share,
@@ -188,6 +194,7 @@ impl Costs {
         let gb_seconds = template.ingress.memory_gb() * ingress
             + template.executor.memory_gb() * executor * (times.executor + started)
             + template.audit_sink.memory_gb() * audit * (times.audit + started)
+            + template.event_relay.memory_gb() * audit * (times.relay + started)
             // A core's second takes as many GB-seconds as a core comes with GB.
             + given.cpu.call_ms / 1e3 * given.lambda.gb_per_vcpu;
         let price = |price| self.prices.of(price, region);
@@ -206,13 +213,14 @@ impl Costs {
             poll: 2.0 * latency.get.mean(),
             executor: work + announce,
             audit: latency.get.mean() + latency.transact_large.mean(),
+            relay: latency.publish.mean() + latency.transact_large.mean(),
         }
     }
 
     /// Dollars of a month in which nobody calls.
     pub(crate) fn idle(&self, host: Host, region: Region) -> f64 {
         let price = |price| self.prices.of(price, region);
-        let (given, queues) = (&self.given, count(QUEUES));
+        let (given, queues) = (&self.given, self.template.queues);
         let polls = SECONDS / LONG_POLL * queues / MILLION * price(Price::SqsRequest);
         match host {
             Host::FunctionUrl | Host::HttpApi => {
@@ -263,15 +271,12 @@ struct Times {
     poll: f64,
     executor: f64,
     audit: f64,
+    relay: f64,
 }
 
 /// Events of a full batch of the audit sink.
 pub(crate) fn audit_batch() -> u32 {
     u32::try_from(AuditSink::SUBSCRIPTION.batching.max).unwrap_or(u32::MAX)
-}
-
-fn count<T>(items: &[T]) -> f64 {
-    f64::from(u32::try_from(items.len()).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -306,9 +311,9 @@ mod tests {
             ..
         } = costs.items;
         let kilobytes = |bytes: usize| f64::from(u32::try_from(bytes.div_ceil(1024)).unwrap());
-        // Two puts, an index entry that comes and goes, two events that do, and three marks.
+        // Two puts, an index entry that comes and goes, two events that do, and five marks.
         let by_hand =
-            4.0 * kilobytes(accepted) + 2.0 * kilobytes(completed) + 2.0 * 3.0 + 3.0 * 2.0;
+            4.0 * kilobytes(accepted) + 2.0 * kilobytes(completed) + 2.0 * 3.0 + 5.0 * 2.0;
         let trail = costs.trail_units(costs.audit_commits(&shape));
         close(costs.write_units(&shape), by_hand + trail);
         let bare = costs.million(&shape, Host::Containers, REGION);

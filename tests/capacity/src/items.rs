@@ -95,7 +95,7 @@ impl Items {
         let gb = |bytes: usize| bytes as f64 / 1e9;
         [
             gb(self.completed + STORED_MORE),
-            gb(3 * (self.mark + STORED_MORE)),
+            gb(5 * (self.mark + STORED_MORE)),
             gb(2 * self.entry),
         ]
     }

@@ -8,6 +8,9 @@ pub(crate) struct Service {
     name: String,
     /// In MB.
     memory: f64,
+    /// Whether it has a queue.
+    #[serde(default)]
+    subscribes: bool,
     /// Deliveries of one invocation.
     #[serde(default)]
     pub(crate) batch: f64,
@@ -29,6 +32,9 @@ pub(crate) struct Template {
     pub(crate) ingress: Service,
     pub(crate) executor: Service,
     pub(crate) audit_sink: Service,
+    pub(crate) event_relay: Service,
+    /// Of all services.
+    pub(crate) queues: f64,
     /// Alarms with a price each.
     pub(crate) alarms: f64,
 }
@@ -42,17 +48,23 @@ impl Template {
             let found = services.find(|service| service.name == name);
             found
                 .cloned()
-                .expect("the three services are in services.toml")
+                .expect("the four services are in services.toml")
         };
         let template = include_str!("../../../infra/template.yaml");
-        let alarms = template.matches("Type: AWS::CloudWatch::Alarm\n").count();
+        let alarms = template.matches("Type: AWS::CloudWatch::Alarm\n");
         Self {
             ingress: named("ingress"),
             executor: named("tool-executor"),
             audit_sink: named("audit-sink"),
-            alarms: u32::try_from(alarms).unwrap_or(u32::MAX).into(),
+            event_relay: named("event-relay"),
+            queues: count(services.service.iter().filter(|service| service.subscribes)),
+            alarms: count(alarms),
         }
     }
+}
+
+fn count<T>(items: impl Iterator<Item = T>) -> f64 {
+    u32::try_from(items.count()).unwrap_or(u32::MAX).into()
 }
 
 impl Service {
@@ -90,6 +102,7 @@ mod tests {
     fn the_template_has_alarms_and_batches() {
         let template = Template::read();
         assert!(template.alarms > 10.0);
+        assert!(template.queues > 2.0);
         assert!(template.audit_sink.batch > template.executor.batch);
     }
 }

@@ -22,16 +22,15 @@ const COMPOSE: &str = "docker-compose.localstack.yml";
 pub(crate) fn lint() -> Result<()> {
     let cfn_lint = program("cfn-lint")?;
     run(&cfn_lint, TEMPLATES).run()?;
-    cargo([
-        "test",
-        "--quiet",
-        "--locked",
-        "--package",
-        "waybill-schemas",
-    ])
-    .args(["--", "--ignored", "passes_cfn_lint"])
-    .env("CFN_LINT", &cfn_lint)
-    .run()?;
+    nextest()?
+<<<<<<< HEAD
+        .args(["--run-ignored", "only", "-E"])
+        .args(["package(waybill-schemas) & test(passes_cfn_lint)"])
+=======
+        .args(["--run-ignored", "only", "-E", "test(passes_cfn_lint)"])
+>>>>>>> main
+        .env("CFN_LINT", &cfn_lint)
+        .run()?;
     run(program("shellcheck")?, SCRIPTS).run()?;
     run(program("check-jsonschema")?, ["--builtin-schema"])
         .args(["vendor.compose-spec", COMPOSE])

@@ -363,6 +363,32 @@ async fn the_request_reaches_the_call() {
     assert!(NEW > OLD);
 }
 
+/// W3C's header, else AWS's, else what the body says.
+#[tokio::test(start_paused = true)]
+async fn a_call_is_part_of_the_clients_trace() {
+    const OWN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    const INNER: &str = "00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbb-01";
+    let amazon = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+    let converted = "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01";
+    let gateway = gateway();
+    for (headers, expected) in [
+        (vec![("traceparent", OWN), ("x-amzn-trace-id", amazon)], OWN),
+        (vec![("x-amzn-trace-id", amazon)], converted),
+        (vec![("traceparent", "broken")], INNER),
+        (vec![], INNER),
+    ] {
+        let headers = [headers, vec![("prefer", "wait=0")]].concat();
+        let params = json!({
+            "name": "echo", "arguments": { "text": "x" }, "_meta": { "traceparent": INNER },
+        });
+        let by = principal("acme", "k9");
+        let answer = gateway.new_era_as(by, &headers, json!({}), "tools/call", params);
+        answer.await.result();
+        let call = gateway.claim().await;
+        assert_eq!(call.traceparent.as_deref(), Some(expected));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_large_result_comes_back_whole() {
     let gateway = gateway();

@@ -1,6 +1,6 @@
 //! `docs/cost.md`.
 
-use super::{Costs, EVENTS, Host, MILLION, Million};
+use super::{Costs, EVENTS, Host, MARKS, MILLION, Million};
 use crate::{
     assumptions::Shape,
     figures::{Price, Region},
@@ -100,6 +100,7 @@ fn by_shape(costs: &Costs, region: Region) -> String {
         "kept",
         "SNS",
         "SQS",
+        "EventBridge",
         "logs",
         "Lambda",
         "**Lambda, URL**",
@@ -115,11 +116,12 @@ fn by_shape(costs: &Costs, region: Region) -> String {
             storage,
             sns,
             sqs,
+            bus,
             lambda,
             logs,
             api: _,
         } = url;
-        let parts = [writes, reads, storage, sns, sqs, logs, lambda].map(dollars);
+        let parts = [writes, reads, storage, sns, sqs, bus, logs, lambda].map(dollars);
         let totals = [
             format!("**{}**", dollars(url.total())),
             dollars(api.total()),
@@ -218,8 +220,8 @@ fn units(costs: &Costs) -> String {
         (
             "inbox marks",
             items.mark,
-            3.0 * f64::from(items.mark()),
-            "executor, and two in the audit sink",
+            MARKS * f64::from(items.mark()),
+            "executor, two in the audit sink, two in the relay",
         ),
         (
             "audit trail",
@@ -271,15 +273,19 @@ fn formula(costs: &Costs) -> String {
          - Lambda bills the time in which a function waits for others, by the latencies in \
          `assumptions.toml`; the first request of a call waits for its outcome.\n\
          - An index is written once, after the table and outside its transaction.\n\
-         - KMS: one request when a process starts, and DynamoDB's own, which it keeps for minutes. S3: only arguments and results above 64 KB. \
-         EventBridge: an outward bus costs {} a million calls more (two events each).\n\
+         - KMS: one request when a process starts, and DynamoDB's own, which it keeps for minutes. S3: only arguments and results above 64 KB.\n\
+         - The event relay puts both events of a call on the bus. {}\n\
          - Not in it: free tiers, taxes, data to the internet (about $0.09 a GB), the dashboard, \
          CloudFront and WAF, a domain, NAT gateways, X-Ray, retries, and what the tools cost.\n\n",
         number(given.watch.metrics),
         number(costs.template.alarms),
         counts(Manner::Sequential),
         counts(Manner::Concurrent),
-        dollars(EVENTS * costs.prices.of(Price::BusEvent, Region::UsEast1)),
+        if costs.requests.of(Manner::Sequential).operation("PutEvents") > 0.0 {
+            "Its requests are among those counted."
+        } else {
+            "Its requests to its own queue are not among those counted yet."
+        },
     )
 }
 

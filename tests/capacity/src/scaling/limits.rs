@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::setup::{Given, Setup};
-use crate::cost::{EVENTS, LOOK_LAG, audit_batch};
+use crate::cost::{EVENTS, LOOK_LAG, MARKS, audit_batch};
 
 /// A part of the installation that can be used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,7 +77,7 @@ impl Resource {
         let outbox = f64::from(items.outbox().iter().sum::<u32>());
         let segment = items.segment(batch) / batch * EVENTS;
         let audit = segment + f64::from(items.head()) / batch * EVENTS;
-        let marks = (1.0 + EVENTS) * f64::from(items.mark());
+        let marks = MARKS * f64::from(items.mark());
         let (writes, shards) = (given.partition_writes, f64::from);
         let (capacity, demand, unit) = match self {
             Self::AuditWorker => (

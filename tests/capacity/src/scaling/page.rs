@@ -324,7 +324,7 @@ fn method(study: &Study) -> String {
          256 connections, whose rate and median it finds within 15 % from the CPU that was measured.\n\n\
          - A call: API, a Lambda place, key, one transaction over its partitions, topic, queue, a \
          place for the executor, tool, one transaction, and the look that finds the outcome. Its two \
-         events go to the audit sink.\n\
+         events go to the audit sink and the relay.\n\
          - A quota is a bucket with a tenth of a second's burst. AWS refuses where the simulation \
          waits; whoever would wait for over a second at the door is turned away, as after the SDK's \
          three tries. What has begun is seen through.\n\

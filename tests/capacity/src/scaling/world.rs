@@ -186,15 +186,19 @@ impl<'a> World<'a> {
         steps
     }
 
-    /// An event on its way to the topic and from there to the audit sink, and out of the outbox.
+    /// An event on its way to the topic, from there to the audit sink and the relay, and out of the
+    /// outbox.
     fn announce(&mut self) -> Vec<Step> {
         let latency = &self.given.assumptions.latency;
         let chain = self.engine.random().below(self.audit.len());
         let heard = vec![self.pause(latency.hop), Step::Join(self.audit[chain])];
+        let mark = f64::from(self.given.items.mark());
+        let relayed = vec![self.pause(latency.hop), wait(self.inbox, mark)];
         vec![
             wait(self.topic, 1.0),
             self.pause(latency.publish),
             Step::Start(heard),
+            Step::Start(relayed),
             self.pause(latency.batch_write),
         ]
     }
