@@ -74,9 +74,13 @@ async fn call(gateway: &Gateway) {
     let body = json!({ "tool": "test_simple_text", "arguments": {} });
     let answer = gateway.post("/calls").body(body.to_string()).send().await;
     let status: Value = answer.unwrap().json().await.unwrap();
-    // A slow machine answers with the handle.
-    let ended = gateway.ended(status["id"].as_str().unwrap()).await;
-    assert_eq!(ended["state"], "completed", "{ended}");
+    if status["status"] == "working" {
+        // A slow machine answers with the handle.
+        let ended = gateway.ended(status["id"].as_str().unwrap()).await;
+        assert_eq!(ended["state"], "completed", "{ended}");
+    } else {
+        assert_eq!(status["state"], "completed", "{status}");
+    }
 }
 
 /// What a call adds to what an idle process asks for in the same time.
