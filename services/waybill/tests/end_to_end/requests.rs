@@ -21,12 +21,13 @@ const CLIENTS: u32 = 32;
 /// For the trail, which is written behind.
 const AFTERWARDS: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(30);
-/// What a call may cost at most, by the start of an operation's name: two events to publish, and
-/// with the trail's share, which is written in batches of whatever has come.
+/// What a call may cost at most, by the start of an operation's name. The call itself has two events
+/// to publish and two transactions; the trail and the relay add their share, in batches of whatever
+/// has come, which is a batch for each call where calls come one by one.
 const BUDGET: [(&str, f64); 3] = [
     ("SNS.Publish", 2.1),
-    ("SQS.", 5.0),
-    ("DynamoDB.TransactWriteItems", 3.5),
+    ("SQS.", 10.0),
+    ("DynamoDB.TransactWriteItems", 5.0),
 ];
 
 type Counts = BTreeMap<String, f64>;
@@ -74,7 +75,13 @@ async fn call(gateway: &Gateway) {
     let body = json!({ "tool": "test_simple_text", "arguments": {} });
     let answer = gateway.post("/calls").body(body.to_string()).send().await;
     let status: Value = answer.unwrap().json().await.unwrap();
-    assert_eq!(status["state"], "completed", "{status}");
+    if status["status"] == "working" {
+        // A slow machine answers with the handle.
+        let ended = gateway.ended(status["id"].as_str().unwrap()).await;
+        assert_eq!(ended["state"], "completed", "{ended}");
+    } else {
+        assert_eq!(status["state"], "completed", "{status}");
+    }
 }
 
 /// What a call adds to what an idle process asks for in the same time.
