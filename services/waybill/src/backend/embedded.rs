@@ -8,7 +8,7 @@ use waybill_ingress::{Check, Verdict};
 use waybill_messaging::{Clock, Subscription};
 
 use super::Backend;
-use crate::{config::Config, doctor::check, files};
+use crate::{config::Config, doctor::check, files, observe::Exporter};
 
 pub(super) fn open(config: &Config, clock: &Clock, topology: &[Subscription]) -> Result<Backend> {
     let directory = &config.data_dir;
