@@ -56,7 +56,8 @@ impl CloudWatchMetrics {
     /// ends, not each minute.
     pub async fn flush(&self, now: chrono::DateTime<Utc>) {
         let mut told = self.0.told.lock().await;
-        match self.0.send(&mut told.cursor, now).await {
+        let sent = self.0.send(&mut told.cursor, now).await;
+        match sent {
             Ok(()) if told.failing => {
                 told.failing = false;
                 tracing::info!("CloudWatch takes metrics again");
