@@ -4,18 +4,16 @@ use std::sync::Arc;
 
 use aws_sdk_cloudwatch::{
     Client,
-    operation::put_metric_data::PutMetricDataError,
     types::{Dimension, MetricDatum, StandardUnit},
 };
-use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::DateTime;
 use chrono::Utc;
 use tokio::sync::Mutex;
 use waybill_events::{Event, EventType};
-use waybill_messaging::{Context, Effects, Events, Failure, Handler, Meter, Subscription};
+use waybill_messaging::{Context, Effects, Events, Failure, Handler, Meter, Result, Subscription};
 use waybill_telemetry::metrics::{Cursor, Datum, INSTALLATION, NAMESPACE, Sample, Unit};
 
-use crate::Clients;
+use crate::{Clients, error::port_error};
 
 /// Data in one request, by the service's quota. So many of ours stay below its other limit of 1 MB:
 /// none has more values than a histogram has buckets.
@@ -58,7 +56,8 @@ impl CloudWatchMetrics {
     /// ends, not each minute.
     pub async fn flush(&self, now: chrono::DateTime<Utc>) {
         let mut told = self.0.told.lock().await;
-        match self.0.send(&mut told.cursor, now).await {
+        let sent = self.0.send(&mut told.cursor, now).await;
+        match sent {
             Ok(()) if told.failing => {
                 told.failing = false;
                 tracing::info!("CloudWatch takes metrics again");
@@ -75,21 +74,20 @@ impl CloudWatchMetrics {
 }
 
 impl Inner {
-    async fn send(
-        &self,
-        cursor: &mut Cursor,
-        now: chrono::DateTime<Utc>,
-    ) -> Result<(), SdkError<PutMetricDataError, HttpResponse>> {
+    async fn send(&self, cursor: &mut Cursor, now: chrono::DateTime<Utc>) -> Result<()> {
         let at = DateTime::from_millis(now.timestamp_millis());
         for data in cursor.pending(&self.meter).chunks(MAX_DATA) {
             let request = self.client.put_metric_data().namespace(NAMESPACE);
-            let data_of = data.iter().map(|datum| self.datum(datum, at)).collect();
-            request.set_metric_data(Some(data_of)).send().await?;
+            let given = data.iter().map(|datum| self.datum(datum, at)).collect();
+            let sending = request.set_metric_data(Some(given)).send();
+            let sent = sending.await;
+            sent.map_err(|error| port_error("CloudWatch takes no metrics", error))?;
             cursor.sent(data);
         }
         Ok(())
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "counts are below 2^52")]
     fn datum(&self, datum: &Datum, at: DateTime) -> MetricDatum {
         let unit = match datum.metric.unit {
             Unit::Count => StandardUnit::Count,
@@ -103,8 +101,7 @@ impl Inner {
         if let Some((name, value)) = datum.dimension() {
             given = given.dimensions(dimension(name, value));
         }
-        #[expect(clippy::cast_precision_loss, reason = "below 2^52")]
-        match &datum.sample {
+        let given = match &datum.sample {
             Sample::Count(count) => given.value(*count as f64),
             Sample::Gauge(value) => given.value(*value as f64),
             Sample::Distribution(distribution) => distribution
@@ -113,8 +110,8 @@ impl Inner {
                 .fold(given, |given, (value, count)| {
                     given.values(value).counts(count as f64)
                 }),
-        }
-        .build()
+        };
+        given.build()
     }
 }
 
