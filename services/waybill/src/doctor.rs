@@ -4,16 +4,19 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use waybill_ingress::{Check, Checks, Verdict};
-use waybill_messaging::{Bus, Key};
+use waybill_messaging::{Bus, Key, Subscription};
 use waybill_toolkit_upstream::{Health, Supervisor};
-
-use crate::compose::TOPOLOGY;
 
 /// Deliveries older than this mean that nobody works on them, in milliseconds.
 const STALE_MS: u64 = 60_000;
 
 /// `own`: the backend's.
-pub(crate) fn checks(own: Vec<Check>, bus: &Bus, supervisor: &Arc<Supervisor>) -> Checks {
+pub(crate) fn checks(
+    own: Vec<Check>,
+    bus: &Bus,
+    topology: &'static [Subscription],
+    supervisor: &Arc<Supervisor>,
+) -> Checks {
     let mut checks = vec![
         check("ledger", {
             let bus = bus.clone();
@@ -21,7 +24,7 @@ pub(crate) fn checks(own: Vec<Check>, bus: &Bus, supervisor: &Arc<Supervisor>) -
         }),
         check("queues", {
             let bus = bus.clone();
-            move || Box::pin(queues(bus.clone()))
+            move || Box::pin(queues(bus.clone(), topology))
         }),
     ];
     checks.extend(own);
@@ -52,9 +55,9 @@ async fn ledger(bus: Bus) -> Verdict {
     }
 }
 
-async fn queues(bus: Bus) -> Verdict {
+async fn queues(bus: Bus, topology: &'static [Subscription]) -> Verdict {
     let (mut stale, mut dead) = (Vec::new(), 0);
-    for subscription in TOPOLOGY {
+    for subscription in topology {
         match bus.queue.depth(subscription.name).await {
             Ok(depth) => {
                 dead += depth.dead;

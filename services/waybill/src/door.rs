@@ -46,6 +46,7 @@ impl Door {
         let settings = mcp_settings(config, hosts, chain_key.derive("request-state"));
         let desk = desk(config, stores, &toolbox);
         let checks = std::mem::take(&mut stores.checks);
+        let topology = backend::topology(config.backend);
         let gateway = Gateway {
             mcp: McpState {
                 desk: desk.clone(),
@@ -57,8 +58,8 @@ impl Door {
             keys: stores.keys(),
             trail: Trail::new(stores.ledger.clone(), chain_key.clone()),
             bus: stores.bus.clone(),
-            subscriptions: backend::topology(config.backend).into(),
-            checks: doctor::checks(checks, &stores.bus, &toolbox.supervisor),
+            subscriptions: topology.into(),
+            checks: doctor::checks(checks, &stores.bus, topology, &toolbox.supervisor),
             readiness: readiness.clone(),
             rate: config.http.rate(),
             anonymous: config.conformance.then(anonymous),

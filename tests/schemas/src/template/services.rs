@@ -1,6 +1,6 @@
 //! `infra/services.toml`, and what follows from it and from the subscriptions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -40,7 +40,7 @@ struct Block {
     max_depth: u32,
     permissions: BTreeSet<Permission>,
     #[serde(default)]
-    ticks: Vec<String>,
+    ticks: BTreeMap<String, String>,
     #[serde(default)]
     alarms: Vec<AlarmBlock>,
 }
@@ -96,6 +96,8 @@ pub(crate) struct Service {
 struct Tick {
     id: String,
     name: String,
+    /// As EventBridge Scheduler takes it: `15 minutes`.
+    rate: String,
 }
 
 #[derive(Serialize)]
@@ -155,9 +157,10 @@ fn service(block: Block, subscriptions: &[Subscription], names: &Names) -> Resul
         id: identifier(&block.name),
         visibility: block.timeout * HIDDEN_TIMEOUTS,
         ticks: ticks
-            .map(|name| Tick {
+            .map(|(name, rate)| Tick {
                 id: identifier(&name),
                 name,
+                rate,
             })
             .collect(),
         alarms: block.alarms.into_iter().map(alarm).collect(),

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fs, process::Command};
 
 use serde_json::{Map, Value, json};
+use waybill_audit_sink::AuditCheck;
 use waybill_backend_aws::{Names, OutboxSweep, provision};
 use waybill_events::EventType;
 use waybill_messaging::{Events, Handler as _, Subscription};
@@ -145,11 +146,16 @@ fn every_tick_names_its_handler() {
     let inputs: Vec<Value> = inputs
         .map(|text| serde_json::from_str(text).unwrap())
         .collect();
-    for handler in [DeadlineSweep::SUBSCRIPTION, OutboxSweep::SUBSCRIPTION] {
+    let reconcilers = [
+        DeadlineSweep::SUBSCRIPTION,
+        OutboxSweep::SUBSCRIPTION,
+        AuditCheck::SUBSCRIPTION,
+    ];
+    assert_eq!(inputs.len(), reconcilers.len());
+    for handler in reconcilers {
         let tick = json!({ "schedule": handler.name });
         assert!(inputs.contains(&tick), "no tick for {}", handler.name);
     }
-    assert_eq!(inputs.len(), 2);
 }
 
 #[test]
