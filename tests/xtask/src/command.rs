@@ -19,6 +19,14 @@ pub(crate) fn run<A: AsRef<OsStr>>(
 ) -> Run {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(place::root());
+    // What cargo tells this program about itself: some build scripts look at it, and would run again
+    // whenever a person builds without this program.
+    let told = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in
+        told.filter(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+    {
+        command.env_remove(name);
+    }
     Run(command)
 }
 

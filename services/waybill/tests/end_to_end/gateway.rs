@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Client, RequestBuilder, Response};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -47,8 +47,19 @@ impl Door {
             .header("accept", "application/json, text/event-stream")
     }
 
+    /// Asks again as long as the gateway cannot tell.
     pub(crate) async fn json(&self, path: &str) -> Value {
-        self.get(path).send().await.unwrap().json().await.unwrap()
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.get(path).send().await;
+            if let Ok(answer) = answer
+                && answer.status() != StatusCode::SERVICE_UNAVAILABLE
+            {
+                return answer.json().await.unwrap();
+            }
+            assert!(Instant::now() < until, "{path} is not answered");
+            sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Submits a call and does not wait for its end.

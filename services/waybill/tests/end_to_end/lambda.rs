@@ -148,7 +148,6 @@ async fn a_call_goes_through_every_function_and_its_duplicates_do_nothing() {
     let events = trail.take(20).await;
     assert!(trail.call(&sink, &events, AMPLE).await.is_empty());
     assert!(trail.call(&sink, &events[..7], AMPLE).await.is_empty());
-    trail.empty().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -133,7 +133,7 @@ impl Source {
             if left == 0 {
                 return;
             }
-            assert!(Instant::now() < until, "{left} messages are left");
+            assert!(Instant::now() < until, "messages are left: {counts:?}");
             sleep(Duration::from_millis(100)).await;
         }
     }
