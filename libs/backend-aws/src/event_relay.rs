@@ -198,12 +198,12 @@ mod tests {
 
     /// Takes the entries that have an id here, and refuses the others.
     fn answer(entries: &[Option<&str>]) -> (u16, String) {
-        let entry = |id: &Option<&str>| match id {
+        let entry = |id: Option<&str>| match id {
             Some(id) => json!({ "EventId": id }),
             None => json!({ "ErrorCode": "ThrottlingException", "ErrorMessage": "slower" }),
         };
         let failed = entries.iter().filter(|id| id.is_none()).count();
-        let entries: Vec<Value> = entries.iter().map(entry).collect();
+        let entries: Vec<Value> = entries.iter().copied().map(entry).collect();
         let body = json!({ "FailedEntryCount": failed, "Entries": entries });
         (200, body.to_string())
     }

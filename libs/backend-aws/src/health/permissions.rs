@@ -186,12 +186,12 @@ mod tests {
         let said = |code: &str| {
             let said = ErrorMetadata::builder().code(code).build();
             let said = DeleteMessageError::generic(said);
-            Err::<(), _>(SdkError::service_error(said, ()))
+            SdkError::service_error(said, ())
         };
         let mut tried = Tried::default();
-        tried.note("a", "x", said("ReceiptHandleIsInvalid"));
-        tried.note("b", "x", said("AccessDenied"));
-        tried.note("c", "x", said("AccessDeniedException"));
+        tried.note("a", "x", Err::<(), _>(said("ReceiptHandleIsInvalid")));
+        tried.note("b", "x", Err::<(), _>(said("AccessDenied")));
+        tried.note("c", "x", Err::<(), _>(said("AccessDeniedException")));
         tried.note(
             "d",
             "x",

@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     const BOUNDS: CacheBounds = CacheBounds {
-        age: Duration::from_secs(60),
+        age: Duration::from_mins(1),
         uses: 3,
         entries: 2,
     };

@@ -129,9 +129,10 @@ impl Intercept for Outage {
         _: &BeforeSerializationInterceptorContextRef<'_>,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        match self.0.load(Ordering::SeqCst) {
-            true => Err("nobody is there".into()),
-            false => Ok(()),
+        if self.0.load(Ordering::SeqCst) {
+            Err("nobody is there".into())
+        } else {
+            Ok(())
         }
     }
 }

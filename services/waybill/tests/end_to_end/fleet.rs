@@ -35,11 +35,14 @@ const PATIENCE: Duration = Duration::from_mins(3);
 async fn nothing_is_lost_and_nothing_acts_twice() {
     let directory = tempfile::tempdir().unwrap();
     let provider = Provider::default();
-    let mut fleet = Fleet::new(directory.path(), provider.serve().await);
+    let mut background = JoinSet::new();
+    let upstream = provider.serve(&mut background).await;
+    let mut fleet = Fleet::new(directory.path(), upstream);
     let doors = [fleet.door(1).await, fleet.door(2).await];
     let _sinks = [fleet.sink(3), fleet.sink(4)];
     let executors = [fleet.executor(5), fleet.executor(6)];
-    let client = Arc::new(fleet.behind(round_robin([doors[0].0, doors[1].0]).await));
+    let balancer = round_robin([doors[0].0, doors[1].0], &mut background).await;
+    let client = Arc::new(fleet.behind(balancer));
 
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
@@ -179,10 +182,10 @@ impl Fleet {
 }
 
 /// Each connection to the next of `doors`.
-async fn round_robin(doors: [SocketAddr; 2]) -> SocketAddr {
+async fn round_robin(doors: [SocketAddr; 2], background: &mut JoinSet<()>) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::task::spawn(async move {
+    background.spawn(async move {
         let mut connections = JoinSet::new();
         for door in doors.into_iter().cycle() {
             let (mut inner, _) = listener.accept().await.unwrap();
@@ -205,13 +208,13 @@ impl Provider {
         self.0.lock().unwrap().clone()
     }
 
-    async fn serve(&self) -> SocketAddr {
+    async fn serve(&self, background: &mut JoinSet<()>) -> SocketAddr {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new()
             .route("/mcp", post(answer))
             .with_state(self.clone());
-        tokio::task::spawn(async move { axum::serve(listener, router).await });
+        background.spawn(async move { axum::serve(listener, router).await.unwrap() });
         address
     }
 }

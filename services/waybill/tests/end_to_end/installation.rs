@@ -9,6 +9,9 @@ use waybill_backend_aws::{Clients, Settings};
 
 use crate::gateway::BINARY;
 
+/// By this process.
+static MADE: AtomicU32 = AtomicU32::new(0);
+
 /// An account of its own, with everything made that the services need.
 pub(crate) struct Installation {
     pub(crate) account: String,
@@ -25,7 +28,6 @@ impl Installation {
         )]
         let url = std::env::var("AWS_EMULATOR_URL")
             .expect("this test needs an emulator: run `cargo xtask emulator COMMAND...`");
-        static MADE: AtomicU32 = AtomicU32::new(0);
         let (process, made) = (std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let account = format!("9{made:02}{process:09}");
         let prefix = format!("e{made}-{process}");

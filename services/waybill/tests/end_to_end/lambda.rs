@@ -20,7 +20,7 @@ const SINK: &str = env!("CARGO_BIN_EXE_waybill-audit-sink");
 const API: &str = "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com";
 const FUNCTION_URL: &str = "abcdefghijklmnopqrstuvwxyz.lambda-url.eu-central-1.on.aws";
 /// More than any answer takes.
-const AMPLE: Duration = Duration::from_secs(60);
+const AMPLE: Duration = Duration::from_mins(1);
 
 /// An installation, its door and its tool executor.
 struct World {

@@ -1,5 +1,9 @@
 //! The real binary, as its users meet it: killed, misused, fed with nonsense.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails here, and says what it has measured"
+)]
 
 #[cfg(feature = "aws")]
 mod aws;

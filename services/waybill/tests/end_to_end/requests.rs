@@ -66,9 +66,9 @@ async fn counted(
 
 fn last_words(log: &Path) -> Option<Counts> {
     let log = std::fs::read_to_string(log).unwrap();
-    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line));
-    let told = lines.filter_map(|line| Some(line.ok()?["requests"].as_str()?.to_owned()));
-    serde_json::from_str(&told.last()?).unwrap()
+    let lines = log.lines().map(serde_json::from_str::<Value>);
+    let mut told = lines.filter_map(|line| Some(line.ok()?["requests"].as_str()?.to_owned()));
+    serde_json::from_str(&told.next_back()?).unwrap()
 }
 
 async fn call(gateway: &Gateway) {

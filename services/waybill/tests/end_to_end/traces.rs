@@ -99,7 +99,10 @@ async fn take(State(tell): State<UnboundedSender<Span>>, body: Bytes) {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits
+        .map(|digit| char::from_digit(digit.into(), 16).unwrap())
+        .collect()
 }
 
 fn command(directory: &Path, address: SocketAddr, collector: SocketAddr, name: &str) -> Command {

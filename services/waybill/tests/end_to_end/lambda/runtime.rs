@@ -28,7 +28,7 @@ use waybill_messaging::Clock;
 
 use crate::installation::Installation;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A function in its own process.
 pub(crate) struct Function {
