@@ -68,6 +68,12 @@ impl World {
         content(&self.door.answer(&request, AMPLE).await)
     }
 
+    /// The executor ends all of them.
+    async fn execute(&self, batch: &[Value]) {
+        let back = self.calls.call(&self.executor, batch, AMPLE).await;
+        assert!(back.is_empty(), "{back:?} come back");
+    }
+
     async fn assert_status(&self, id: &str, status: &str) {
         let document = self.status(id).await;
         assert_eq!(document["status"], status, "{document}");
@@ -124,25 +130,13 @@ async fn a_call_goes_through_every_function_and_its_duplicates_do_nothing() {
         calls.push(world.submit("greet", json!({ "name": "Ada" })).await);
     }
     let batch = world.calls.take(10).await;
-    assert!(
-        world
-            .calls
-            .call(&world.executor, &batch, AMPLE)
-            .await
-            .is_empty()
-    );
+    world.execute(&batch).await;
     for id in &calls {
         world.assert_status(id, "completed").await;
     }
     world.calls.empty().await;
     // The answer was lost on its way, or SQS has delivered twice.
-    assert!(
-        world
-            .calls
-            .call(&world.executor, &batch, AMPLE)
-            .await
-            .is_empty()
-    );
+    world.execute(&batch).await;
     let trail = Source::of(&world.installation, "audit-sink").await;
     // Accepted and ended, once each.
     let events = trail.take(20).await;
@@ -170,13 +164,7 @@ async fn what_fails_comes_back_alone_and_what_takes_too_long_goes_on_later() {
     assert_eq!(letters[0]["body"], "this is no event");
     // It was shown again at once, not after the queue's own time.
     let again = world.calls.take(1).await;
-    assert!(
-        world
-            .calls
-            .call(&world.executor, &again, AMPLE)
-            .await
-            .is_empty()
-    );
+    world.execute(&again).await;
     world.assert_status(&slow, "completed").await;
     world.calls.empty().await;
 }
@@ -239,13 +227,7 @@ async fn ticks_are_taken_and_what_is_not_ours_is_refused_with_its_reason() {
     world.assert_status(&id, "working").await;
     // It goes on after all that.
     batch[0]["eventSourceARN"] = arn;
-    assert!(
-        world
-            .calls
-            .call(&world.executor, &batch, AMPLE)
-            .await
-            .is_empty()
-    );
+    world.execute(&batch).await;
     let refusal = world
         .door
         .refusal(&json!({ "schedule": "outbox-sweep" }))

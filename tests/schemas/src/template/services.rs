@@ -155,7 +155,7 @@ fn service(block: Block, subscriptions: &[Subscription], names: &Names) -> Resul
     let ticks = block.ticks.into_iter();
     Ok(Service {
         id: identifier(&block.name),
-        visibility: block.timeout * HIDDEN_TIMEOUTS,
+        visibility: block.timeout * HIDDEN_TIMEOUTS + block.window,
         ticks: ticks
             .map(|(name, rate)| Tick {
                 id: identifier(&name),
