@@ -41,7 +41,7 @@ pub(crate) fn nextest() -> Result<Run> {
 /// `waybill` and its services' binaries as the tests use them: nothing is built twice. The path of
 /// `waybill`; the others are beside it.
 pub(crate) fn build_waybill() -> Result<PathBuf> {
-    cargo(["test", "--workspace", "--locked", "--no-run"]).run()?;
+    cargo(["test", "--quiet", "--workspace", "--locked", "--no-run"]).run()?;
     place::waybill("debug")
 }
 
