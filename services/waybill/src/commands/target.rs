@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::{Args, FromArgMatches as _};
+use tokio::net::TcpStream;
 use waybill_backend_sqlite::SqliteBackend;
 
 use super::{
@@ -50,16 +51,19 @@ pub(super) async fn connect(target: &Target) -> Result<Client> {
         return Client::http(url, &read_key(file)?);
     }
     let config = local_config(target.data_dir.clone())?;
-    if config.backend == BackendKind::Aws {
-        return looking(&config, target).await;
-    }
     let data_dir = &config.data_dir;
-    if SqliteBackend::in_use(data_dir) {
-        let key = match &target.key_file {
-            Some(file) => read_key(file)?,
-            None => read_key(&files::key_file(data_dir))?,
+    let key = || match &target.key_file {
+        Some(file) => read_key(file),
+        None => read_key(&files::key_file(data_dir)),
+    };
+    if config.backend == BackendKind::Aws {
+        return match listening(data_dir).await {
+            Some(url) => Client::http(&url, &key()?),
+            None => looking(&config, target).await,
         };
-        return Client::http(&announced(data_dir).await?, &key);
+    }
+    if SqliteBackend::in_use(data_dir) {
+        return Client::http(&announced(data_dir).await?, &key()?);
     }
     if !data_dir.join(DATABASE).exists() {
         let shown = data_dir.display();
@@ -117,6 +121,15 @@ async fn announced(data_dir: &Path) -> Result<String> {
         anyhow::anyhow!("another command is using {shown}, and it is no gateway; try again")
     })?;
     files::read_line(&file)
+}
+
+/// The gateway that was started with the directory, if it still runs: nobody locks the directory
+/// where the records are far away, and one that was killed leaves its address behind.
+async fn listening(data_dir: &Path) -> Option<String> {
+    let url = files::read_line(&files::url_file(data_dir)).ok()?;
+    let address = url.strip_prefix("http://")?;
+    TcpStream::connect(address).await.ok()?;
+    Some(url)
 }
 
 #[cfg(test)]

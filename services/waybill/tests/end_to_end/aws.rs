@@ -1,12 +1,12 @@
 //! Several processes over one installation.
 
-use std::{collections::HashSet, path::Path};
+use std::{collections::HashSet, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
 use crate::{
     crash::finish,
-    gateway::{Gateway, command, free_address},
+    gateway::{BINARY, Gateway, command, free_address},
     installation::Installation,
 };
 
@@ -27,6 +27,29 @@ async fn another_process_finishes_what_a_killed_one_has_begun() {
     assert_eq!(accepted.len(), CALLS);
     one.kill();
     finish(&two, &accepted).await;
+}
+
+/// No lock tells where the records are far away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_finds_the_gateway_of_its_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let installation = Installation::new();
+    let data_dir = directory.path().join("data");
+    let gateway = gateway(&installation, &data_dir).await;
+    let call = || {
+        let mut call = Command::new(BINARY);
+        call.args(["call", "greet", "--arg", "name=Ada", "--data-dir"])
+            .arg(&data_dir);
+        installation.reached_by(&mut call).output().unwrap()
+    };
+    let called = call();
+    let told = String::from_utf8_lossy(&called.stdout);
+    assert!(told.contains("Hello, Ada!"), "{called:?}");
+    // Its address is still there, and nobody answers at it.
+    gateway.kill();
+    let refused = call();
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(told.contains("no gateway runs here"), "{refused:?}");
 }
 
 async fn gateway(installation: &Installation, data_dir: &Path) -> Gateway {
