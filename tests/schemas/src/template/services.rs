@@ -60,7 +60,7 @@ pub(crate) enum Permission {
     Relay,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct AlarmBlock {
     name: String,
@@ -100,15 +100,12 @@ struct Tick {
     rate: String,
 }
 
+/// A block as the parts see it.
 #[derive(Serialize)]
 pub(crate) struct Alarm {
     id: String,
-    name: String,
-    about: String,
-    metric: String,
-    label: Option<[String; 2]>,
-    statistic: String,
-    threshold: Number,
+    #[serde(flatten)]
+    block: AlarmBlock,
 }
 
 /// What a subscription needs, as `provision` would make it.
@@ -191,12 +188,7 @@ fn subscribed(subscription: &Subscription, names: &Names) -> Subscribed {
 fn alarm(block: AlarmBlock) -> Alarm {
     Alarm {
         id: identifier(&block.name),
-        name: block.name,
-        about: block.about,
-        metric: block.metric,
-        label: block.label,
-        statistic: block.statistic,
-        threshold: block.threshold,
+        block,
     }
 }
 
