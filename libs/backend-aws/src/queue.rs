@@ -234,24 +234,37 @@ impl Shared {
         let receipt = queue
             .leases
             .hold(&queue.subscription, &id, &handle, body, receives);
+        let read = self.hand_over(event, &id, receives, receipt).await;
+        read.unwrap_or_else(|error| {
+            tracing::warn!(
+                subscription = name,
+                error = &error as &dyn std::error::Error,
+                "cannot put aside what is no event; it comes again"
+            );
+            None
+        })
+    }
+
+    /// What is held, as a delivery. `None`: it was no event and is put aside; the error is of that.
+    async fn hand_over(
+        &self,
+        event: Result<Event, impl std::fmt::Display>,
+        id: &str,
+        receives: u32,
+        receipt: Receipt,
+    ) -> Result<Option<Delivery>> {
         match event {
-            Ok(event) => Some(Delivery {
+            Ok(event) => Ok(Some(Delivery {
                 event: Arc::new(event),
                 receives,
                 receipt,
-            }),
+            })),
             Err(error) => {
-                let reason = error.to_string();
-                tracing::error!(subscription = name, message.id = id, reason, "dead letter");
+                let (subscription, reason) = (receipt.subscription, error.to_string());
+                tracing::error!(subscription, message.id = id, reason, "dead letter");
                 let buried = Settlement::DeadLetter { reason };
-                if let Err(error) = self.settle(&receipt, buried).await {
-                    tracing::warn!(
-                        subscription = name,
-                        error = &error as &dyn std::error::Error,
-                        "cannot put aside what is no event; it comes again"
-                    );
-                }
-                None
+                self.settle(&receipt, buried).await?;
+                Ok(None)
             }
         }
     }

@@ -1,10 +1,8 @@
 //! Deliveries that came by another way than a receive of ours: Lambda receives, and calls with what
 //! it has.
 
-use std::sync::Arc;
-
 use waybill_events::Event;
-use waybill_messaging::{Delivery, Queue as _, Result, Settlement};
+use waybill_messaging::{Delivery, Result};
 
 use super::SqsQueue;
 
@@ -40,20 +38,6 @@ impl SqsQueue {
         let receipt = queue
             .leases
             .adopt(&queue.subscription, &id, &receipt_handle, body, receives);
-        match event {
-            Ok(event) => Ok(Some(Delivery {
-                event: Arc::new(event),
-                receives,
-                receipt,
-            })),
-            Err(error) => {
-                let reason = error.to_string();
-                let subscription = queue.subscription.name;
-                tracing::error!(subscription, message.id = id, reason, "dead letter");
-                let buried = Settlement::DeadLetter { reason };
-                self.settle(&receipt, buried).await?;
-                Ok(None)
-            }
-        }
+        self.0.hand_over(event, &id, receives, receipt).await
     }
 }
