@@ -1,31 +1,30 @@
 //! Calls in the ledger.
 
+mod listing;
+mod placing;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
+use chrono::{DateTime, Utc};
 use serde_json::{Value, value::to_raw_value};
 use waybill_events::{
     CallId, Draft, Stamp, TenantId, ToolCallCancelRequested, ToolCallInputProvided,
-    ToolCallRequested,
 };
 use waybill_messaging::{
-    BlobKey, Blobs, Clock, Commit, Expect, IndexEntry, Key, Ledger, Range, Record, Write,
+    BlobKey, Blobs, Clock, Commit, Expect, IndexEntry, Key, Ledger, Record, Write,
 };
 
-use crate::{
-    Call, CallState, Fenced, INLINE_LIMIT, Outcome, Payload,
-    budget::{fits, json},
-    digest,
+pub use self::{
+    listing::CallFilter,
+    placing::{NewCall, Submitted},
 };
+use crate::{Call, Fenced, INLINE_LIMIT, Outcome, Payload, budget::fits};
 
 /// Partitions of the index of open calls: no single one takes every write.
 const OPEN_SHARDS: u8 = 8;
 /// Conflicts that one change of a call may meet.
 const MAX_CONFLICTS: usize = 8;
-/// A hundred years, so that no time overflows.
-const LONGEST: Duration = Duration::from_hours(100 * 366 * 24);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -57,42 +56,6 @@ pub struct Stored {
     pub version: u64,
 }
 
-/// What a client asks for, checked and authorised.
-#[derive(Clone, Debug)]
-pub struct NewCall {
-    pub id: CallId,
-    pub tenant: TenantId,
-    pub principal: String,
-    pub tool: String,
-    pub effect: &'static str,
-    /// The arguments object.
-    pub arguments: Value,
-    /// How long it may take, waiting included.
-    pub deadline: Duration,
-    /// How long its record is kept after that.
-    pub retention: Duration,
-    pub idempotency_key: Option<String>,
-    pub traceparent: Option<String>,
-    pub client_capabilities: Option<Value>,
-}
-
-#[derive(Clone, Debug)]
-pub struct Submitted {
-    pub stored: Stored,
-    /// False when the idempotency key named a call that was there.
-    pub fresh: bool,
-}
-
-/// Which calls to list. Newest first.
-#[derive(Clone, Debug, Default)]
-pub struct CallFilter {
-    pub tool: Option<String>,
-    pub state: Option<CallState>,
-    pub since: Option<DateTime<Utc>>,
-    pub limit: usize,
-    pub after: Option<String>,
-}
-
 /// The repository. Cheap to clone.
 #[derive(Clone)]
 pub struct Calls {
@@ -101,66 +64,12 @@ pub struct Calls {
     clock: Clock,
 }
 
-/// The record behind an idempotency key.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Idempotent {
-    call: CallId,
-    tool: String,
-    arguments_sha256: String,
-}
-
 impl Calls {
     pub fn new(ledger: Arc<dyn Ledger>, blobs: Arc<dyn Blobs>, clock: Clock) -> Self {
         Self {
             ledger,
             blobs,
             clock,
-        }
-    }
-
-    /// Commits the call and its event in one step. The call exists when this returns, even if the
-    /// client has left.
-    pub async fn submit(&self, new: NewCall) -> Result<Submitted, Error> {
-        let (call, idempotency) = self.accept(new).await?;
-        let requested = ToolCallRequested {
-            tool: call.tool.clone(),
-            effect: call.effect.clone(),
-            principal: call.principal.clone(),
-            arguments_sha256: call.arguments_sha256.clone(),
-            deadline: call.deadline,
-        };
-        let stamp = stamp("ingress", &call, call.id.as_str());
-        let mut commit = Commit {
-            writes: vec![Self::write(&call, Expect::Absent)],
-            events: vec![call.draft(&requested).stamp(&stamp, 0)],
-            seen: Vec::new(),
-        };
-        let Some(key) = idempotency else {
-            self.ledger.commit(commit).await?;
-            return Ok(Submitted {
-                stored: Stored { call, version: 1 },
-                fresh: true,
-            });
-        };
-        commit.writes.push(Write::Put {
-            key: key.clone(),
-            expect: Expect::Absent,
-            body: Bytes::from(json(&Idempotent {
-                call: call.id.clone(),
-                tool: call.tool.clone(),
-                arguments_sha256: call.arguments_sha256.clone(),
-            })),
-            index: None,
-            expires_at: Some(call.expires_at),
-        });
-        match self.ledger.commit(commit).await {
-            Ok(_) => Ok(Submitted {
-                stored: Stored { call, version: 1 },
-                fresh: true,
-            }),
-            Err(waybill_messaging::Error::Conflict { .. }) => self.repeated(&key, &call).await,
-            Err(error) => Err(error.into()),
         }
     }
 
@@ -178,49 +87,6 @@ impl Calls {
         let key = key(&seen.call.tenant, &seen.call.id);
         let record = self.ledger.changed(&key, seen.version, wait).await?;
         record.as_ref().map(stored).transpose()
-    }
-
-    /// A page of the tenant's calls, newest first, and where the next begins. A filter may leave
-    /// fewer than `limit` on a page that has a next.
-    pub async fn list(
-        &self,
-        tenant: &TenantId,
-        filter: CallFilter,
-    ) -> Result<(Vec<Stored>, Option<String>), Error> {
-        let mut range = Range::last(filter.limit.clamp(1, Range::MAX_LIMIT)).after(filter.after);
-        if let Some(since) = filter.since {
-            range = range.from(CallId::new(since, 0).as_str());
-        }
-        let page = self.ledger.list(&format!("calls/{tenant}"), range).await?;
-        let mut calls = Vec::with_capacity(page.records.len());
-        for record in &page.records {
-            let stored = stored(record)?;
-            let fits = filter
-                .tool
-                .as_ref()
-                .is_none_or(|tool| *tool == stored.call.tool)
-                && filter.state.is_none_or(|state| state == stored.call.state);
-            if fits {
-                calls.push(stored);
-            }
-        }
-        Ok((calls, page.next))
-    }
-
-    /// Open calls whose deadline has passed, up to `limit`.
-    pub async fn overdue(&self, limit: usize) -> Result<Vec<Stored>, Error> {
-        // An entry goes on after its time: the next millisecond is the first that is not due.
-        let now = sortable(self.clock.now() + TimeDelta::milliseconds(1));
-        let mut overdue = Vec::new();
-        for shard in 0..OPEN_SHARDS {
-            let range = Range::first(limit).to(now.clone());
-            let page = self.ledger.query(&open_partition(shard), range).await?;
-            for record in &page.records {
-                overdue.push(stored(record)?);
-            }
-        }
-        overdue.truncate(limit);
-        Ok(overdue)
     }
 
     /// Asks for the end of a call. One that has ended stays as it is: cancelling is idempotent.
@@ -398,74 +264,6 @@ impl Calls {
         }
     }
 
-    async fn accept(&self, new: NewCall) -> Result<(Call, Option<Key>), Error> {
-        let declared = &new.client_capabilities;
-        fits(
-            "the client's capabilities",
-            declared,
-            Call::MAX_CAPABILITIES,
-        )?;
-        let now = self.clock.now();
-        let deadline = now + span(new.deadline);
-        let expires_at = deadline + span(new.retention);
-        let arguments = self
-            .store(
-                &new.tenant,
-                &new.id,
-                "arguments",
-                &new.arguments,
-                expires_at,
-            )
-            .await?;
-        let idempotency = new.idempotency_key.map(|key| {
-            let partition = format!("idempotency/{}", new.tenant);
-            Key::new(
-                partition,
-                digest(&Value::String(format!("{}/{key}", new.principal))),
-            )
-        });
-        let call = Call {
-            id: new.id,
-            tenant: new.tenant,
-            principal: new.principal,
-            tool: new.tool,
-            effect: new.effect.to_owned(),
-            arguments,
-            arguments_sha256: digest(&new.arguments),
-            state: CallState::Accepted,
-            attempt: 0,
-            created_at: now,
-            updated_at: now,
-            deadline,
-            reopened_at: None,
-            expires_at,
-            progress: None,
-            reports: Vec::new(),
-            checkpoint: None,
-            intent: None,
-            cancel_requested: false,
-            input_requests: BTreeMap::new(),
-            input_responses: BTreeMap::new(),
-            outcome: None,
-            traceparent: new.traceparent,
-            client_capabilities: new.client_capabilities,
-        };
-        Ok((call, idempotency))
-    }
-
-    async fn repeated(&self, key: &Key, call: &Call) -> Result<Submitted, Error> {
-        let record = self.ledger.get(key).await?.ok_or(Error::Unknown)?;
-        let known: Idempotent = serde_json::from_slice(&record.body).map_err(Error::Corrupt)?;
-        if known.tool != call.tool || known.arguments_sha256 != call.arguments_sha256 {
-            return Err(Error::IdempotencyMismatch { call: known.call });
-        }
-        let stored = self.get(&call.tenant, &known.call).await?;
-        Ok(Submitted {
-            stored,
-            fresh: false,
-        })
-    }
-
     async fn store(
         &self,
         tenant: &TenantId,
@@ -508,10 +306,6 @@ fn stored(record: &Record) -> Result<Stored, Error> {
         call,
         version: record.version,
     })
-}
-
-fn span(duration: Duration) -> TimeDelta {
-    TimeDelta::from_std(duration.min(LONGEST)).unwrap_or_default()
 }
 
 /// Without a story: a call's drafts bring theirs.
