@@ -3,12 +3,12 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
-use waybill_calls::{Call, CallState, Calls, Fenced, Said, Stored};
+use waybill_calls::{Call, CallState, Calls, Fenced, Outcome, Said, Stored};
 use waybill_events::{Draft, EventId, ToolCallProgressed};
 use waybill_messaging::{Clock, Commit, Effects, Expect, Failure, Ledger};
 
 use crate::{
-    ending::{Claim, Ending, Parting},
+    ending::{Claim, Ending, Parting, tell},
     error::{Error, failure},
     limits::MAX_CONFLICTS,
     notes::Notes,
@@ -178,8 +178,16 @@ impl Attempt {
     /// The effects that end the attempt.
     pub(crate) fn end(self, ending: impl Into<Ending>) -> Result<Effects, Failure> {
         let Stores { calls, clock, .. } = &self.stores;
+        let ending = ending.into();
+        if let Ending::Outcome {
+            outcome: Outcome::Error(problem),
+            ..
+        } = &ending
+        {
+            tell(&self.stored.call, problem, clock.now());
+        }
         let parting = Parting {
-            ending: ending.into(),
+            ending,
             claim: self.claim,
             said: self.said,
         };

@@ -147,6 +147,32 @@ impl Claim {
     }
 }
 
+/// The one line of a call that ends without an answer. Whoever looks into it begins here.
+pub(crate) fn tell(call: &Call, problem: &Problem, now: DateTime<Utc>) {
+    let duration_ms = (now - call.created_at).num_milliseconds();
+    // Somebody wanted that: nothing is wrong.
+    if problem.code == "cancelled" {
+        tracing::info!(
+            call.id = %call.id,
+            call.tool = call.tool,
+            tenant.id = %call.tenant,
+            attempt = call.attempt,
+            duration_ms,
+            "a call was cancelled"
+        );
+    } else {
+        tracing::warn!(
+            call.id = %call.id,
+            call.tool = call.tool,
+            tenant.id = %call.tenant,
+            code = problem.code,
+            attempt = call.attempt,
+            duration_ms,
+            "a call ends without an answer"
+        );
+    }
+}
+
 /// Not done: the inbox mark belongs to the attempt that has the call, which may be of the same event.
 pub(crate) fn overtaken() -> Failure {
     Failure::Retry {

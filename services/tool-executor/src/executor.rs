@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio::time::Instant;
-use waybill_calls::{Call, Calls, Fenced, Problem, Stored};
+use waybill_calls::{Call, Calls, Fenced, Outcome, Problem, Stored};
 use waybill_events::{CallId, Event, EventType};
 use waybill_messaging::{
     Clock, Context, Effects, Events, Expect, Failure, Handler, Ledger, Subscription,
@@ -16,7 +16,7 @@ use crate::{
     attempt::{Attempt, Stores},
     bulkhead::Bulkheads,
     conclude::Run,
-    ending::overtaken,
+    ending::{overtaken, tell},
     error::{Error, failure},
     gate::{Course, Gate, Guards, Pass, gate, park},
     limits::{CONCURRENCY, LEASE, LONGEST_DELIVERY, MAX_RECEIVES},
@@ -66,12 +66,16 @@ impl ToolExecutor {
 
     /// Ends a call that no attempt runs for. A conflict makes the whole delivery run again.
     fn end(&self, mut stored: Stored, problem: Problem) -> Effects {
-        match stored.call.give_up(problem, self.stores.clock.now()) {
-            Ok(()) => Effects {
-                writes: vec![Calls::write(&stored.call, Expect::Version(stored.version))],
-                events: stored.call.ended((0, false)).into_iter().collect(),
-                rebase: None,
-            },
+        let now = self.stores.clock.now();
+        match stored.call.give_up(problem.clone(), now) {
+            Ok(()) => {
+                tell(&stored.call, &problem, now);
+                Effects {
+                    writes: vec![Calls::write(&stored.call, Expect::Version(stored.version))],
+                    events: stored.call.ended((0, false)).into_iter().collect(),
+                    rebase: None,
+                }
+            }
             Err(_) => Effects::default(),
         }
     }
@@ -276,9 +280,15 @@ impl Handler for ToolExecutor {
                 .map(|()| call.ended((0, false)).into_iter().collect()))
         });
         match ended.await {
+            Ok(Stored { call, .. }) => {
+                if let Some(Outcome::Error(problem)) = &call.outcome {
+                    tell(&call, problem, call.updated_at);
+                }
+                Ok(Effects::default())
+            }
             Err(error @ waybill_calls::Error::Port(_)) => Err(failure(error)),
             // What cannot be read cannot be ended either; the dead letter tells of it.
-            Ok(_) | Err(_) => Ok(Effects::default()),
+            Err(_) => Ok(Effects::default()),
         }
     }
 }

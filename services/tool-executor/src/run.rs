@@ -59,6 +59,7 @@ pub(crate) async fn run(
     let mut run = tool_run(attempt, deadline);
     let span = tracing::info_span!(
         "run",
+        call.id = %attempt.call().id,
         call.tool = attempt.call().tool,
         attempt = run.attempt
     );

@@ -10,6 +10,7 @@ use waybill_messaging::{
 };
 
 use crate::{
+    ending::tell,
     error::failure,
     limits::{EXPIRE_STEP, EXPIRE_STEPS, SWEEP_GRACE, SWEEP_STEP},
     plan::{expired, outcome_unknown},
@@ -113,5 +114,9 @@ fn end(call: &mut Call, now: DateTime<Utc>) -> bool {
     } else {
         expired()
     };
-    call.give_up(problem, now).is_ok()
+    let ended = call.give_up(problem.clone(), now).is_ok();
+    if ended {
+        tell(call, &problem, now);
+    }
+    ended
 }

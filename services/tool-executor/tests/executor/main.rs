@@ -7,6 +7,7 @@ mod bulkhead;
 mod claims;
 mod crash;
 mod interleavings;
+mod log;
 mod once;
 mod outcomes;
 mod sweep;
