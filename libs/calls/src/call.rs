@@ -135,8 +135,9 @@ pub enum Outcome {
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Problem {
-    /// Stable word for programs: `outcome_unknown`, `expired`, `cancelled`, `dead_lettered`,
-    /// `upstream_unavailable`, `unknown_tool`, `protocol_error`, `internal`.
+    /// Stable word for programs: `timeout`, `expired`, `cancelled`, `upstream_unavailable`,
+    /// `outcome_unknown`, `result_too_large`, `result_lost`, `protocol_error`, `unknown_tool`,
+    /// `dead_lettered`, `internal`. The README says what each means.
     pub code: String,
     /// For people: what was wrong, where, what to do.
     pub message: String,

@@ -25,6 +25,8 @@ pub enum McpStatus {
 pub struct Status {
     pub id: CallId,
     pub tool: String,
+    /// `readOnly`, `idempotent` or `once`.
+    pub effect: String,
     pub status: McpStatus,
     /// Our finer word: `accepted`, `running`, `waiting_input`, `waiting_credential`,
     /// `waiting_capacity`, `completed`, `failed`, `cancelled`, `expired`.
@@ -35,6 +37,8 @@ pub struct Status {
     pub attempt: u32,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+    /// When it ends as `expired`, whatever it does.
+    pub deadline: DateTime<Utc>,
     /// When the result may be forgotten.
     pub expires_at: DateTime<Utc>,
     /// Open questions by key, while `input_required`.
@@ -76,6 +80,7 @@ impl Status {
         Self {
             id: call.id.clone(),
             tool: call.tool.clone(),
+            effect: call.effect.clone(),
             status: call.state.into(),
             state: call.state.as_str().to_owned(),
             progress: call
@@ -85,6 +90,7 @@ impl Status {
             attempt: call.attempt,
             created_at: call.created_at,
             updated_at: call.updated_at,
+            deadline: call.deadline,
             expires_at: call.expires_at,
             input_requests: (call.state == CallState::WaitingInput)
                 .then(|| serde_json::to_value(&call.input_requests).ok())

@@ -1,6 +1,6 @@
 //! The chain: how entries are bound to each other, and segments to the master key.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
@@ -64,6 +64,16 @@ impl Entry {
             hash,
             event,
         }
+    }
+
+    pub(crate) fn is_about(&self, subject: &str) -> bool {
+        #[derive(Deserialize)]
+        struct About<'a> {
+            #[serde(borrow)]
+            subject: Option<Cow<'a, str>>,
+        }
+        let about = serde_json::from_str::<About<'_>>(self.event.get());
+        about.is_ok_and(|about| about.subject.as_deref() == Some(subject))
     }
 
     pub(crate) fn recomputed(&self) -> String {

@@ -11,4 +11,4 @@ mod trail;
 pub use chain::{ChainKey, Entry};
 pub use check::AuditCheck;
 pub use sink::AuditSink;
-pub use trail::{Error, Flaw, Trail, Verification};
+pub use trail::{Error, Flaw, Tail, Trail, Verification};

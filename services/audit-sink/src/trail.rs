@@ -14,6 +14,8 @@ use crate::{
 const PAGE: usize = 16;
 /// Segments that are recent: up to 1,536 entries, of about a megabyte together.
 const RECENT: usize = 16;
+/// Segments that are searched for a subject.
+const SEARCHED: usize = 2_048;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -24,6 +26,15 @@ pub enum Error {
         segment: String,
         source: serde_json::Error,
     },
+}
+
+/// The end of the trail, or what of it is about something.
+#[derive(Debug, Serialize)]
+pub struct Tail {
+    /// Oldest first.
+    pub entries: Vec<Entry>,
+    /// Number of the first entry that was looked at. There may be others before it.
+    pub since: u64,
 }
 
 /// The trail of one ledger.
@@ -83,24 +94,25 @@ impl Trail {
         Self { ledger, key }
     }
 
-    /// The last `limit` entries, oldest first.
-    pub async fn tail(&self, limit: usize) -> Result<Vec<Entry>, Error> {
-        let mut newest: Vec<Entry> = Vec::new();
+    /// The last `limit` entries; with `subject` those about it, such as a call's id, among the last
+    /// [`SEARCHED`] segments.
+    pub async fn tail(&self, limit: usize, subject: Option<&str>) -> Result<Tail, Error> {
+        let segments = subject.map_or(usize::MAX, |_| SEARCHED);
+        let wanted = |entry: &Entry| subject.is_none_or(|subject| entry.is_about(subject));
+        let (mut entries, mut read, mut since) = (Vec::new(), 0, 1);
         let mut range = Range::last(PAGE);
         loop {
             let page = self.ledger.list(SEGMENTS, range).await?;
+            read += page.records.len();
             for record in &page.records {
-                newest.extend(
-                    parse(&record.key.sort, &record.body)?
-                        .entries
-                        .into_iter()
-                        .rev(),
-                );
+                let segment = parse(&record.key.sort, &record.body)?;
+                since = segment.entries.first().map_or(since, |first| first.seq);
+                entries.extend(segment.entries.into_iter().rev().filter(wanted));
             }
-            if newest.len() >= limit || page.next.is_none() {
-                newest.truncate(limit);
-                newest.reverse();
-                return Ok(newest);
+            if entries.len() >= limit || read >= segments || page.next.is_none() {
+                entries.truncate(limit);
+                entries.reverse();
+                return Ok(Tail { entries, since });
             }
             range = Range::last(PAGE).after(page.next);
         }

@@ -227,6 +227,7 @@ async fn list(
             since: filter.since,
             limit: limit - calls.len(),
             after: after.take(),
+            before: None,
         };
         let listed = counter.desk.calls().list(&principal.tenant, page).await;
         let (page, next) = listed.map_err(unreadable)?;
@@ -242,7 +243,7 @@ async fn list(
 }
 
 /// The states that a word names.
-fn states(word: &str) -> Result<Vec<CallState>, Problem> {
+pub(crate) fn states(word: &str) -> Result<Vec<CallState>, Problem> {
     let fits = |state: &CallState| state.as_str() == word || mcp_word(*state) == word;
     let states: Vec<CallState> = CallState::ALL.into_iter().filter(fits).collect();
     if states.is_empty() {

@@ -14,6 +14,7 @@ use waybill_calls::Status;
 use waybill_identity::{ApiKey, NewKey, Tenant};
 
 use crate::{
+    admin::calls::{CallOfTenant, CallsOfTenants},
     admin::keys::{Create, CreateTenant, KeyList, TenantList},
     calls::{CallList, NewCall, ToolList},
     problem,
@@ -213,6 +214,23 @@ impl Operation {
 
 const ID: (&str, &str, &str) = ("id", "path", "The call's id, which is its MCP task id.");
 const LIMIT: (&str, &str, &str) = ("limit", "query", "How many, at most.");
+const FILTERS: [(&str, &str, &str); 3] = [
+    ("tool", "query", "Only calls of this tool."),
+    (
+        "status",
+        "query",
+        "Only in this state: one of MCP's words or ours.",
+    ),
+    (
+        "since",
+        "query",
+        "Only those made since this time (RFC 3339).",
+    ),
+];
+const OF_TENANT: [(&str, &str, &str); 2] = [
+    ("tenant", "path", "Whose it is."),
+    ("id", "path", "The call's id."),
+];
 const LETTER: [(&str, &str, &str); 2] = [
     ("subscription", "path", "A name of GET /admin/queues."),
     ("id", "path", "The dead letter's id."),
@@ -282,17 +300,9 @@ const OPERATIONS: &[Operation] = &[
         &[json("A page.", of::<CallList>)],
     )
     .takes(&[
-        ("tool", "query", "Only calls of this tool."),
-        (
-            "status",
-            "query",
-            "Only in this state: one of MCP's words or ours.",
-        ),
-        (
-            "since",
-            "query",
-            "Only those made since this time (RFC 3339).",
-        ),
+        FILTERS[0],
+        FILTERS[1],
+        FILTERS[2],
         LIMIT,
         ("after", "query", "`next` of the page before."),
     ]),
@@ -330,6 +340,44 @@ const OPERATIONS: &[Operation] = &[
         ("traceparent", "header", "W3C Trace Context."),
     ])
     .reads(of::<NewCall>),
+    on(
+        "get",
+        "/admin/calls",
+        Access::Admin,
+        "The calls of every tenant",
+        &[json("A page.", of::<CallsOfTenants>)],
+    )
+    .takes(&[
+        ("tenant", "query", "Only this tenant's."),
+        FILTERS[0],
+        FILTERS[1],
+        FILTERS[2],
+        LIMIT,
+        ("after", "query", "`next` of the page before."),
+    ]),
+    on(
+        "get",
+        "/admin/calls/{tenant}/{id}",
+        Access::Admin,
+        "How a tenant's call stands",
+        &[json("Without its result.", of::<CallOfTenant>)],
+    )
+    .takes(&OF_TENANT),
+    on(
+        "delete",
+        "/admin/calls/{tenant}/{id}",
+        Access::Admin,
+        "Cancel a tenant's call",
+        &[
+            json("It has ended.", of::<CallOfTenant>),
+            with(
+                "202",
+                "It runs, and was told to end.",
+                Some(of::<CallOfTenant>),
+            ),
+        ],
+    )
+    .takes(&OF_TENANT),
     on(
         "get",
         "/admin/keys",
@@ -417,9 +465,16 @@ const OPERATIONS: &[Operation] = &[
         "/admin/audit",
         Access::Admin,
         "The end of the audit trail",
-        &[plain("Oldest first.")],
+        &[plain("Oldest first, and the first entry looked at.")],
     )
-    .takes(&[LIMIT]),
+    .takes(&[
+        LIMIT,
+        (
+            "subject",
+            "query",
+            "Only entries about it: a call's id, a key's.",
+        ),
+    ]),
     on(
         "get",
         "/admin/audit/export",
@@ -495,12 +550,13 @@ mod tests {
     use super::*;
 
     /// Every file that has routes, and what they are nested under.
-    const SOURCES: [(&str, &str); 9] = [
+    const SOURCES: [(&str, &str); 10] = [
         ("", include_str!("status.rs")),
         ("", include_str!("calls.rs")),
         ("", include_str!("health.rs")),
         ("", include_str!("metrics.rs")),
         ("", include_str!("openapi.rs")),
+        ("/admin", include_str!("admin/calls.rs")),
         ("/admin", include_str!("admin/keys.rs")),
         ("/admin", include_str!("admin/queues.rs")),
         ("/admin", include_str!("admin/audit.rs")),

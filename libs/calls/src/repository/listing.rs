@@ -15,6 +15,8 @@ pub struct CallFilter {
     pub since: Option<DateTime<Utc>>,
     pub limit: usize,
     pub after: Option<String>,
+    /// Only calls older than this one, which may be another tenant's.
+    pub before: Option<CallId>,
 }
 
 impl Calls {
@@ -26,8 +28,15 @@ impl Calls {
         filter: CallFilter,
     ) -> Result<(Vec<Stored>, Option<String>), Error> {
         let mut range = Range::last(filter.limit.clamp(1, Range::MAX_LIMIT)).after(filter.after);
-        if let Some(since) = filter.since {
-            range = range.from(CallId::new(since, 0).as_str());
+        let since = filter.since.map(|since| CallId::new(since, 0));
+        if let Some(before) = &filter.before {
+            if since.as_ref().is_some_and(|since| since > before) {
+                return Ok((Vec::new(), None));
+            }
+            range = range.to(before.as_str());
+        }
+        if let Some(since) = &since {
+            range = range.from(since.as_str());
         }
         let page = self.ledger.list(&format!("calls/{tenant}"), range).await?;
         let mut calls = Vec::with_capacity(page.records.len());
@@ -38,7 +47,9 @@ impl Calls {
                 .as_ref()
                 .is_none_or(|tool| *tool == stored.call.tool)
                 && filter.state.is_none_or(|state| state == stored.call.state);
-            if fits {
+            // The ledger's range goes up to and with its end.
+            let older = filter.before.as_ref().is_none_or(|id| stored.call.id < *id);
+            if fits && older {
                 calls.push(stored);
             }
         }

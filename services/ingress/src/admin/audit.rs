@@ -11,7 +11,7 @@ use axum::{
 use futures::{Stream, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use waybill_audit_sink::{Entry, Error, Trail};
+use waybill_audit_sink::{Entry, Error, Tail, Trail};
 
 use crate::problem::Problem;
 
@@ -21,8 +21,10 @@ const LINES: &str = "application/jsonl";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Tail {
+struct Newest {
     limit: Option<usize>,
+    /// Only entries about it: a call's id, a key's.
+    subject: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -42,11 +44,11 @@ pub(super) fn router(trail: Trail) -> Router {
 
 async fn tail(
     State(trail): State<Trail>,
-    query: Result<Query<Tail>, QueryRejection>,
-) -> Result<Json<Value>, Problem> {
-    let Query(Tail { limit }) = query?;
-    let entries = trail.tail(limit.unwrap_or(50).clamp(1, MAX_TAIL)).await?;
-    Ok(Json(json!({ "entries": entries })))
+    query: Result<Query<Newest>, QueryRejection>,
+) -> Result<Json<Tail>, Problem> {
+    let Query(Newest { limit, subject }) = query?;
+    let limit = limit.unwrap_or(50).clamp(1, MAX_TAIL);
+    Ok(Json(trail.tail(limit, subject.as_deref()).await?))
 }
 
 /// A page of entries and the number that the next page begins with; for `Accept:

@@ -1,6 +1,8 @@
-//! The operator's routes: keys, tenants, queues, dead letters, the audit trail, the doctor. Scope `admin`.
+//! The operator's routes: calls of every tenant, keys, tenants, queues, dead letters, the audit
+//! trail, the doctor. Scope `admin`.
 
 mod audit;
+pub(crate) mod calls;
 pub(crate) mod doctor;
 pub(crate) mod keys;
 mod queues;
@@ -18,6 +20,11 @@ pub(crate) fn router(gateway: &Gateway) -> Router {
         .merge(queues::router(
             gateway.bus.queue.clone(),
             gateway.subscriptions.clone(),
+            audit.clone(),
+        ))
+        .merge(calls::router(
+            gateway.mcp.desk.calls().clone(),
+            gateway.keys.tenants().clone(),
             audit,
         ))
         .merge(audit::router(gateway.trail.clone()))

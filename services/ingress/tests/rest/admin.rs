@@ -195,6 +195,12 @@ async fn the_trail_is_read_exported_and_verified() {
         .await
         .json();
     assert_eq!(tail["entries"][1]["seq"], entries);
+    let (call, _) = (rig.place().await, rig.audit().await);
+    let about = format!("/admin/audit?subject={call}");
+    let about = rig.admin("GET", &about, Value::Null).await.json();
+    let subjects = about["entries"].as_array().unwrap().iter();
+    let subjects: Vec<_> = subjects.map(|entry| &entry["event"]["subject"]).collect();
+    assert_eq!((subjects, &about["since"]), (vec![&json!(call)], &json!(1)));
     assert!(!export.text.contains(rig.key.rsplit('_').next().unwrap()));
 }
 

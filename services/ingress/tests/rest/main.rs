@@ -7,6 +7,7 @@
 mod admin;
 mod auth;
 mod calls;
+mod operator;
 mod rig;
 mod service;
 mod status;
