@@ -83,7 +83,8 @@ fn upstream_health(supervisor: &Supervisor, name: &str) -> Verdict {
     match supervisor.health().remove(name) {
         Some(Health::Ready { .. }) => Verdict::Ok("ready".to_owned()),
         Some(Health::Failed { reason, .. }) => Verdict::Failed(reason),
-        Some(other) => Verdict::Warning(format!("{other:?}")),
+        Some(Health::Starting) => Verdict::Warning("starting".to_owned()),
+        Some(Health::Stopped) => Verdict::Warning("stopped".to_owned()),
         None => Verdict::Warning("not configured any more".to_owned()),
     }
 }

@@ -136,8 +136,8 @@ fn greet(config: &Config, first: &FirstKey, url: &str, began: Instant) -> Result
             String::new(),
         )
     } else {
-        let hint = format!(", with the line of {key_file} for WAYBILL_KEY");
-        ("WAYBILL_KEY", "", hint)
+        let hint = format!(", with the line of {key_file} for MCP_KEY");
+        ("MCP_KEY", "", hint)
     };
     let client = serde_json::json!({
         "mcpServers": { "waybill": {

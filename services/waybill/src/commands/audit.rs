@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::{Map, Value, value::RawValue};
 
 use super::{
     Session,
@@ -17,6 +17,8 @@ use super::{
 
 /// Entries that `tail` may be asked for; the gateway gives no more.
 const MAX_TAIL: u64 = 10_000;
+/// Characters of an entry's data that a line shows; `--json` shows all.
+const MAX_FACTS: usize = 100;
 /// Between two looks for new entries.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -34,6 +36,9 @@ enum Action {
         #[arg(long, short = 'n', default_value_t = 50,
               value_parser = clap::value_parser!(u64).range(1..=MAX_TAIL))]
         limit: u64,
+        /// Only entries about it: a call's id for what happened to the call
+        #[arg(long, value_name = "ID", conflicts_with = "follow")]
+        subject: Option<String>,
         /// Go on with new ones as they come
         #[arg(long, short)]
         follow: bool,
@@ -52,6 +57,9 @@ enum Action {
 #[derive(Deserialize, Serialize)]
 struct Page {
     entries: Vec<Box<RawValue>>,
+    /// Of a tail: the first entry that was looked at.
+    #[serde(default, skip_serializing)]
+    since: u64,
     #[serde(skip_serializing)]
     next: Option<u64>,
 }
@@ -69,11 +77,17 @@ struct Event {
     kind: String,
     subject: Option<String>,
     time: DateTime<Utc>,
+    #[serde(default)]
+    data: Map<String, Value>,
 }
 
 pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<Exit> {
     match args.action {
-        Action::Tail { limit, follow } => tail(session, limit, follow).await,
+        Action::Tail {
+            limit,
+            subject,
+            follow,
+        } => tail(session, limit, subject, follow).await,
         Action::Verify => verify(session).await,
         Action::Export { from } => {
             export(session, from, line).await?;
@@ -82,8 +96,15 @@ pub(super) async fn run(session: &Session, args: AuditArgs) -> Result<Exit> {
     }
 }
 
-async fn tail(session: &Session, limit: u64, follow: bool) -> Result<Exit> {
-    let path = with_query("/admin/audit", &[("limit", Some(limit.to_string()))]);
+async fn tail(
+    session: &Session,
+    limit: u64,
+    subject: Option<String>,
+    follow: bool,
+) -> Result<Exit> {
+    let searched = subject.is_some();
+    let pairs = [("limit", Some(limit.to_string())), ("subject", subject)];
+    let path = with_query("/admin/audit", &pairs);
     let page: Page = session.client.read(&path).await?;
     if follow {
         return follow_from(session, page).await;
@@ -96,8 +117,14 @@ async fn tail(session: &Session, limit: u64, follow: bool) -> Result<Exit> {
         .entries
         .iter()
         .map(|entry| Ok(row(session, &read(entry)?)));
-    let header = ["SEQ", "TIME", "TYPE", "SUBJECT"];
+    let header = ["SEQ", "TIME", "TYPE", "SUBJECT", "DATA"];
     session.out.table(&header, rows.collect::<Result<_>>()?)?;
+    if searched && page.since > 1 {
+        let since = page.since;
+        note(&format!(
+            "older entries than {since} were not looked at; waybill audit export has all"
+        ));
+    }
     Ok(Exit::Done)
 }
 
@@ -130,7 +157,21 @@ fn row(session: &Session, entry: &Entry) -> Vec<String> {
         session.out.when(entry.event.time),
         entry.event.kind.clone(),
         entry.event.subject.clone().unwrap_or_default(),
+        facts(&entry.event.data),
     ]
+}
+
+/// `tool=files_read attempt=1`, cut where it gets long.
+fn facts(data: &Map<String, Value>) -> String {
+    let facts = data.iter().map(|(name, value)| match value {
+        Value::String(text) => format!("{name}={text}"),
+        value => format!("{name}={value}"),
+    });
+    let text = facts.collect::<Vec<_>>().join(" ");
+    match text.char_indices().nth(MAX_FACTS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
 }
 
 /// Hands on every entry from number `from` to the newest; the number that will follow.
@@ -181,6 +222,18 @@ mod tests {
     use axum::{Router, http::Uri, routing::get};
 
     use super::{super::served::served, *};
+
+    #[test]
+    fn a_line_tells_what_happened() {
+        let entry = r#"{"seq":7,"event":{"type":"dev.waybill.circuit.opened.v1","subject":"maps",
+            "time":"1970-01-01T00:00:00Z","data":{"calls":10,"failures":6,"upstream":"maps"}}}"#;
+        let entry = read(&RawValue::from_string(entry.to_owned()).unwrap()).unwrap();
+        let session_facts = facts(&entry.event.data);
+        assert_eq!(session_facts, "calls=10 failures=6 upstream=maps");
+        let long = Map::from_iter([("detail".to_owned(), Value::from("ä".repeat(200)))]);
+        let shown = facts(&long);
+        assert_eq!(shown.chars().count(), MAX_FACTS + 3);
+    }
 
     #[tokio::test]
     async fn entries_are_exported_byte_for_byte_to_the_last() {

@@ -21,9 +21,6 @@ use super::{
 
 /// A quick call is answered in one request; of a slower one the progress is wanted soon.
 const FIRST_WAIT: &str = "wait=1";
-/// An upstream server of an in-process gateway starts while we ask.
-const STARTING: Duration = Duration::from_secs(10);
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 #[derive(Args)]
 pub(super) struct CallCommand {
@@ -158,19 +155,45 @@ fn detached(session: &Session, placed: &Document) -> Result<Exit> {
 }
 
 async fn input_schema(session: &Session, tool: &str) -> Result<Value> {
-    let look = async {
-        loop {
-            let tools = session.client.get("/tools").await?;
-            let found = find(&tools, tool);
-            // `NAME__TOOL` is another server's. One that runs already has said what it has.
-            if found.is_ok() || !session.client.is_local() || !tool.contains("__") {
-                return found.map(|tool| tool["inputSchema"].clone());
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
+    let tools = session.client.get("/tools").await?;
+    let unknown = match find(&tools, tool) {
+        Ok(tool) => return Ok(tool["inputSchema"].clone()),
+        Err(unknown) => unknown,
     };
-    let found = tokio::time::timeout(STARTING, look).await;
-    found.with_context(|| format!("no server has come up with the tool {tool}"))?
+    // `SERVER__TOOL` is an upstream server's.
+    let Some((server, _)) = tool.split_once("__") else {
+        return Err(unknown);
+    };
+    if session.client.is_local() {
+        let message = format!(
+            "no gateway runs here that knows the tools of {server}: start one with waybill up"
+        );
+        return Err(Failure::new(Exit::Failed, message).into());
+    }
+    match trouble(session, server).await {
+        Some(trouble) => {
+            let message =
+                format!("{tool} is not there yet: {server} is {trouble}; see waybill doctor");
+            Err(Failure::new(Exit::Failed, message).into())
+        }
+        None => Err(unknown),
+    }
+}
+
+/// What keeps a configured upstream server from being ready, where the key may know.
+async fn trouble(session: &Session, server: &str) -> Option<String> {
+    let found = session.client.get("/admin/doctor").await.ok()?;
+    let name = format!("upstream {server}");
+    let checks = found["checks"].as_array()?;
+    let check = checks
+        .iter()
+        .find(|check| check["check"] == name.as_str())?;
+    let message = check["result"]["message"].as_str()?;
+    match check["result"]["verdict"].as_str()? {
+        "ok" => None,
+        "failed" => Some(format!("down ({message})")),
+        _ => Some(message.to_owned()),
+    }
 }
 
 /// The tool of `GET /tools` with this name.
@@ -191,9 +214,10 @@ pub(super) fn find<'a>(tools: &'a Value, name: &str) -> Result<&'a Value> {
 
 #[cfg(test)]
 mod tests {
+    use axum::{Json, Router, routing::get};
     use clap::Parser;
 
-    use super::*;
+    use super::{super::served::served, *};
 
     #[derive(Parser)]
     struct Line {
@@ -260,6 +284,56 @@ mod tests {
             Some(Some(Span::parse("2m").unwrap()))
         );
         assert!(Line::try_parse_from(["call", "tool", "--wait", "--detach"]).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_tool_whose_server_is_not_ready_is_not_unknown() {
+        let app = |verdict: &'static str, message: &'static str| {
+            let result = json!({ "verdict": verdict, "message": message });
+            let checks = json!({ "checks": [{ "check": "upstream s", "result": result }] });
+            Router::new()
+                .route("/tools", get(async || Json(json!({ "tools": [] }))))
+                .route("/admin/doctor", get(async move || Json(checks)))
+        };
+        for (verdict, message, tool, exit, told) in [
+            (
+                "warning",
+                "starting",
+                "s__boom",
+                Exit::Failed,
+                "s is starting; see waybill doctor",
+            ),
+            (
+                "failed",
+                "it ended",
+                "s__boom",
+                Exit::Failed,
+                "s is down (it ended)",
+            ),
+            (
+                "ok",
+                "ready",
+                "s__boom",
+                Exit::NotFound,
+                "there is no tool s__boom",
+            ),
+            (
+                "failed",
+                "it ended",
+                "t__boom",
+                Exit::NotFound,
+                "there is no tool t__boom",
+            ),
+        ] {
+            let gateway = served(app(verdict, message)).await;
+            let error = input_schema(&gateway.session(), tool).await.unwrap_err();
+            assert!(error.to_string().contains(told), "{error}");
+            assert_eq!(
+                error.downcast_ref::<Failure>().unwrap().exit,
+                exit,
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -252,6 +252,7 @@ fn exit(status: StatusCode) -> Exit {
     match status {
         StatusCode::NOT_FOUND => Exit::NotFound,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::Unauthorised,
+        StatusCode::CONFLICT => Exit::Conflict,
         StatusCode::BAD_REQUEST
         | StatusCode::PAYLOAD_TOO_LARGE
         | StatusCode::UNPROCESSABLE_ENTITY => Exit::Usage,
@@ -306,6 +307,7 @@ mod tests {
         for (status, wanted) in [
             (401, Exit::Unauthorised),
             (404, Exit::NotFound),
+            (409, Exit::Conflict),
             (422, Exit::Usage),
             (503, Exit::Failed),
         ] {

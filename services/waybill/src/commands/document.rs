@@ -55,11 +55,9 @@ impl Document {
                 (text, remark)
             }
             McpStatus::Failed | McpStatus::Cancelled => {
-                let text =
-                    |field: &str| Some(status.error.as_ref()?.get(field)?.as_str()?.to_owned());
                 let how = ended(&status.state);
-                let remark = match (text("code"), text("message")) {
-                    (Some(code), Some(message)) if code == status.state => message,
+                let remark = match (told(status, "code"), told(status, "message")) {
+                    (Some(code), Some(message)) if code == status.state => message.to_owned(),
                     (Some(code), Some(message)) => format!("the call {how}: {message} ({code})"),
                     _ => format!("the call {how}"),
                 };
@@ -73,6 +71,11 @@ impl Document {
         }
     }
 
+    /// The tenant, of a call that an operator asked for.
+    pub(super) fn tenant(&self) -> Option<&str> {
+        self.raw["tenant"].as_str()
+    }
+
     /// One line for a change: state, progress, message.
     pub(super) fn change(&self) -> String {
         let state = self.status.state.as_str();
@@ -80,6 +83,30 @@ impl Document {
         let parts = [Some(state.to_owned()), progress.amount(), progress.message];
         parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
     }
+}
+
+/// The code of the error that a call ended with.
+pub(super) fn code(status: &Status) -> Option<&str> {
+    told(status, "code")
+}
+
+fn told<'a>(status: &'a Status, field: &str) -> Option<&'a str> {
+    status.error.as_ref()?.get(field)?.as_str()
+}
+
+/// Whether it helps to call again, in the words of the README's table of codes.
+pub(super) fn again(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "timeout" => "with less to do",
+        "expired" | "cancelled" => "yes",
+        "upstream_unavailable" => "later",
+        "outcome_unknown" => "look at the provider first",
+        "result_too_large" => "ask for less",
+        "protocol_error" => "as it says",
+        "dead_lettered" => "ask the operator",
+        "result_lost" | "unknown_tool" | "internal" => "no",
+        _ => return None,
+    })
 }
 
 /// The verb that fits `the call ...`.
@@ -146,9 +173,10 @@ pub(super) mod tests {
 
     pub(in super::super) fn document(status: &str, state: &str, more: &Value) -> Value {
         let mut document = json!({
-            "id": CallId::new(DateTime::UNIX_EPOCH, 7), "tool": "files_read", "status": status, "state": state, "attempt": 1,
+            "id": CallId::new(DateTime::UNIX_EPOCH, 7), "tool": "files_read", "effect": "readOnly",
+            "status": status, "state": state, "attempt": 1,
             "createdAt": "2026-07-28T12:00:00Z", "updatedAt": "2026-07-28T12:00:01Z",
-            "expiresAt": "2026-07-29T12:00:00Z",
+            "deadline": "2026-07-28T13:00:00Z", "expiresAt": "2026-07-29T12:00:00Z",
         });
         document
             .as_object_mut()
@@ -192,6 +220,26 @@ pub(super) mod tests {
         );
         let (_, remark) = read("cancelled", "cancelled", &json!({})).outcome();
         assert_eq!(remark.unwrap(), "the call was cancelled");
+    }
+
+    #[test]
+    fn what_helps_is_told_as_in_the_readme() {
+        let readme = include_str!("../../../../README.md");
+        let (_, table) = readme
+            .split_once("| code | what happened | again? |\n")
+            .unwrap();
+        let rows = table
+            .lines()
+            .skip(1)
+            .take_while(|line| line.starts_with('|'));
+        let mut codes = 0;
+        for row in rows {
+            let cells: Vec<_> = row.split('|').map(str::trim).collect();
+            assert_eq!(again(cells[1].trim_matches('`')), Some(cells[3]), "{row}");
+            codes += 1;
+        }
+        assert_eq!(codes, 11);
+        assert_eq!(again("new"), None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(super) enum Exit {
     CallFailed = 5,
     StillRunning = 6,
     AuditFlaw = 7,
+    Conflict = 9,
 }
 
 /// An error that a script can tell from others.

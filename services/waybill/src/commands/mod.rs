@@ -53,7 +53,8 @@ Exit codes:
   4  the key is not valid, or may not do this
   5  the call failed, was cancelled or expired, or its tool reports an error
   6  the call has not ended yet
-  7  the audit trail is not what was written";
+  7  the audit trail is not what was written
+  9  it is there already, or the idempotency key was used for another call";
 
 /// A durable gateway for MCP tools: calls wait in a queue, run, and are there to be fetched.
 #[derive(Parser)]
