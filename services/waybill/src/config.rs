@@ -413,7 +413,8 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn known_variables(command: &clap::Command) -> Vec<String> {
+/// What `command` and its subcommands read from the environment.
+pub(crate) fn known_variables(command: &clap::Command) -> Vec<String> {
     let own = command
         .get_arguments()
         .filter_map(|arg| arg.get_env()?.to_str().map(str::to_owned));

@@ -12,6 +12,8 @@ mod content;
 mod dlq;
 mod doctor;
 mod document;
+#[cfg(test)]
+mod documented;
 mod exit;
 mod healthcheck;
 #[cfg(feature = "aws")]
