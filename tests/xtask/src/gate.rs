@@ -184,3 +184,18 @@ fn third_party_clients() -> Result<Note> {
     clients::run_clients(&[])?;
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steps_are_those_of_the_page() {
+        let page = include_str!("../../../CONTRIBUTING.md");
+        let (_, page) = page.split_once("Steps can be run alone: ").unwrap();
+        let (told, _) = page.split_once(".\n").unwrap();
+        let told: Vec<_> = told.split('`').skip(1).step_by(2).collect();
+        let steps: Vec<_> = STEPS.iter().map(|step| step.name).collect();
+        assert_eq!(told, steps);
+    }
+}

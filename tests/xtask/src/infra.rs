@@ -16,6 +16,8 @@ const SCRIPTS: [&str; 3] = [
     "infra/scripts/undeploy",
     "infra/scripts/smoke",
 ];
+/// Python, which shellcheck does not read.
+const SETTING: &str = "infra/scripts/setting";
 const COMPOSE: &str = "docker-compose.localstack.yml";
 
 /// The templates, one with a service more, the scripts and the compose file.
@@ -27,6 +29,9 @@ pub(crate) fn lint() -> Result<()> {
         .env("CFN_LINT", &cfn_lint)
         .run()?;
     run(program("shellcheck")?, SCRIPTS).run()?;
+    for environment in ["dev", "prod"] {
+        run(program("python")?, [SETTING, environment, "stack_name"]).run()?;
+    }
     run(program("check-jsonschema")?, ["--builtin-schema"])
         .args(["vendor.compose-spec", COMPOSE])
         .run()

@@ -21,7 +21,7 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   test [STEP...]        the gate: every check that a change must pass, or only the steps named
-  generate [--check]    write schemas/ and docs/ from the code; --check only compares
+  generate [--check]    write schemas/, docs/ and infra/template.yaml from the code, or compare them
   clients [NAME...]     third-party MCP clients against the binary
   conformance           the official MCP conformance suite against the binary
   deployment            the template in an emulator, a call through it, and its alarms fired

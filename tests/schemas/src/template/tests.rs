@@ -318,7 +318,7 @@ threshold = 0.5
     }
 
     #[test]
-    #[ignore = "needs cfn-lint: `cargo xtask test template` runs it"]
+    #[ignore = "needs cfn-lint: `cargo xtask test infra` runs it"]
     #[expect(clippy::disallowed_methods, reason = "how the program's place is told")]
     fn passes_cfn_lint() {
         let program = std::env::var_os("CFN_LINT").expect("CFN_LINT names the program");
