@@ -14,7 +14,8 @@ pub enum Scope {
     /// Call tools, and read and cancel the tenant's calls.
     #[serde(rename = "tools:call")]
     ToolsCall,
-    /// Everything else: keys, queues, dead letters, the audit trail.
+    /// Everything else: keys, queues, dead letters, the audit trail; how any tenant's call stands,
+    /// and its end.
     #[serde(rename = "admin")]
     Admin,
 }

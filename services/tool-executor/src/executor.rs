@@ -65,11 +65,11 @@ impl ToolExecutor {
     }
 
     /// Ends a call that no attempt runs for. A conflict makes the whole delivery run again.
-    fn end(&self, mut stored: Stored, problem: Problem) -> Effects {
+    fn end(&self, mut stored: Stored, problem: &Problem) -> Effects {
         let now = self.stores.clock.now();
         match stored.call.give_up(problem.clone(), now) {
             Ok(()) => {
-                tell(&stored.call, &problem, now);
+                tell(&stored.call, problem, now);
                 Effects {
                     writes: vec![Calls::write(&stored.call, Expect::Version(stored.version))],
                     events: stored.call.ended((0, false)).into_iter().collect(),
@@ -96,7 +96,7 @@ impl ToolExecutor {
             let message = format!("There is no tool {tool}. List the tools to see what there is.");
             Problem::new("unknown_tool", message)
         };
-        Ok(self.end(stored, problem))
+        Ok(self.end(stored, &problem))
     }
 
     /// An event whose own delivery did not act leaves a call that may have acted to the one that
@@ -152,7 +152,7 @@ impl ToolExecutor {
         };
         let arguments = match self.arguments(&stored.call).await? {
             Ok(arguments) => arguments,
-            Err(problem) => return Ok(self.end(stored, problem)),
+            Err(problem) => return Ok(self.end(stored, &problem)),
         };
         let upstream = tool.spec().upstream.as_deref();
         let guards = Guards {
@@ -163,7 +163,7 @@ impl ToolExecutor {
         let pass = match Box::pin(gate).await? {
             Gate::Through(pass) => pass,
             Gate::Parked(failure) => return Err(failure),
-            Gate::Refused(problem) => return Ok(self.end(stored, problem)),
+            Gate::Refused(problem) => return Ok(self.end(stored, &problem)),
         };
         let once = is_once(&*tool, &stored.call);
         let mut attempt = Attempt::begin(&self.stores, stored, notes).map_err(Error::from)?;
@@ -253,7 +253,7 @@ impl Handler for ToolExecutor {
         }
         match plan {
             Plan::Nothing => Ok(Effects::default()),
-            Plan::End(problem) => Ok(self.end(stored, problem)),
+            Plan::End(problem) => Ok(self.end(stored, &problem)),
             Plan::ComeBack(after) => Err(Failure::Retry {
                 after: Some(after),
                 source: "another delivery of the call is being worked on".into(),

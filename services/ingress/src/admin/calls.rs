@@ -138,8 +138,13 @@ async fn cancel(
     place: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<(StatusCode, Json<CallOfTenant>), Problem> {
     let Call { id, tenant, .. } = desk.find(place).await?;
-    desk.note("call.cancelled", &principal, id.as_str(), tenant.as_str())
-        .await?;
+    desk.note(
+        "call.cancel-requested",
+        &principal,
+        id.as_str(),
+        tenant.as_str(),
+    )
+    .await?;
     let cancelled = desk.calls.cancel(&tenant, &id, &principal.key_id).await?;
     // A running tool is told; its end is seen by asking again.
     let code = if cancelled.call.state.is_terminal() {

@@ -195,7 +195,8 @@ async fn the_trail_is_read_exported_and_verified() {
         .await
         .json();
     assert_eq!(tail["entries"][1]["seq"], entries);
-    let (call, _) = (rig.place().await, rig.audit().await);
+    let call = rig.place().await;
+    rig.audit().await;
     let about = format!("/admin/audit?subject={call}");
     let about = rig.admin("GET", &about, Value::Null).await.json();
     let subjects = about["entries"].as_array().unwrap().iter();

@@ -129,7 +129,9 @@ async fn an_operator_cancels_the_call_of_any_tenant() {
     let seen = rig.get(&format!("/mcp/status/{waiting}")).await.json();
     assert_eq!(seen["state"], "cancelled");
     let actions = rig.actions().await;
-    let cancelled = actions.iter().filter(|action| *action == "call.cancelled");
+    let cancelled = actions
+        .iter()
+        .filter(|action| *action == "call.cancel-requested");
     assert_eq!(cancelled.count(), 2, "{actions:?}");
 }
 

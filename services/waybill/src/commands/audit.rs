@@ -17,8 +17,9 @@ use super::{
 
 /// Entries that `tail` may be asked for; the gateway gives no more.
 const MAX_TAIL: u64 = 10_000;
-/// Characters of an entry's data that a line shows; `--json` shows all.
-const MAX_FACTS: usize = 100;
+/// Characters that a line shows of an entry's data, and of one value in it; `--json` shows all.
+const MAX_FACTS: usize = 160;
+const MAX_FACT: usize = 36;
 /// Between two looks for new entries.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -163,14 +164,19 @@ fn row(session: &Session, entry: &Entry) -> Vec<String> {
 
 /// `tool=files_read attempt=1`, cut where it gets long.
 fn facts(data: &Map<String, Value>) -> String {
-    let facts = data.iter().map(|(name, value)| match value {
-        Value::String(text) => format!("{name}={text}"),
-        value => format!("{name}={value}"),
+    let facts = data.iter().map(|(name, value)| {
+        let value = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        format!("{name}={}", cut(&value, MAX_FACT))
     });
-    let text = facts.collect::<Vec<_>>().join(" ");
-    match text.char_indices().nth(MAX_FACTS) {
+    cut(&facts.collect::<Vec<_>>().join(" "), MAX_FACTS)
+}
+
+fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
+        None => text.to_owned(),
     }
 }
 
@@ -228,11 +234,14 @@ mod tests {
         let entry = r#"{"seq":7,"event":{"type":"dev.waybill.circuit.opened.v1","subject":"maps",
             "time":"1970-01-01T00:00:00Z","data":{"calls":10,"failures":6,"upstream":"maps"}}}"#;
         let entry = read(&RawValue::from_string(entry.to_owned()).unwrap()).unwrap();
-        let session_facts = facts(&entry.event.data);
-        assert_eq!(session_facts, "calls=10 failures=6 upstream=maps");
-        let long = Map::from_iter([("detail".to_owned(), Value::from("ä".repeat(200)))]);
-        let shown = facts(&long);
-        assert_eq!(shown.chars().count(), MAX_FACTS + 3);
+        assert_eq!(
+            facts(&entry.event.data),
+            "calls=10 failures=6 upstream=maps"
+        );
+        let long = Value::from("ä".repeat(200));
+        let long = Map::from_iter([("detail".to_owned(), long), ("tool".to_owned(), "t".into())]);
+        let cut = "ä".repeat(MAX_FACT);
+        assert_eq!(facts(&long), format!("detail={cut}... tool=t"));
     }
 
     #[tokio::test]
