@@ -6,7 +6,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use waybill_messaging::{BlobKey, Blobs, Clock, Error, Result};
 
-use crate::{Clients, Names, error::port_error};
+use crate::{Clients, Names, Place, error::port_error};
 
 /// The object's own expiry, in milliseconds since 1970: the bucket's rule knows days only.
 const EXPIRES_AT: &str = "waybill-expires-at";
@@ -20,10 +20,10 @@ pub struct S3Blobs {
 }
 
 impl S3Blobs {
-    pub fn new(clients: &Clients, names: &Names, clock: Clock) -> Self {
+    pub fn new(clients: &Clients, names: &Names, place: &Place, clock: Clock) -> Self {
         Self {
             s3: clients.s3.clone(),
-            bucket: names.bucket(),
+            bucket: names.bucket(place.account()),
             clock,
         }
     }

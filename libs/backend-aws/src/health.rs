@@ -20,7 +20,7 @@ use waybill_messaging::{
 };
 
 use crate::{
-    Clients, KmsKeyRing, Names, S3Blobs,
+    Clients, KmsKeyRing, Names, Place, S3Blobs,
     error::port_error,
     provision::{self, Found, State},
 };
@@ -142,7 +142,8 @@ impl Health {
     }
 
     async fn bucket(&self) -> Result<Finding> {
-        let blobs = S3Blobs::new(&self.clients, &self.names, self.clock.clone());
+        let place = Place::find(&self.clients).await?;
+        let blobs = S3Blobs::new(&self.clients, &self.names, &place, self.clock.clone());
         let tenant = TenantId::parse(PROBE);
         let key = BlobKey {
             tenant: tenant.map_err(|error| Error::broken("the probe has no name", error))?,

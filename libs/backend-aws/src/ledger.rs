@@ -13,7 +13,7 @@ use waybill_messaging::{
     Clock, Commit, Committed, Error, Key, Ledger, Page, Range, Record, Result,
 };
 
-use crate::{Clients, Names, error::port_error};
+use crate::{Clients, Names, Place, error::port_error};
 
 mod commit;
 mod item;
@@ -48,6 +48,7 @@ pub struct DynamoLedger {
     inbox: String,
     outbox: Outbox,
     publisher: Publisher,
+    place: Place,
     clock: Clock,
     /// Commits and removals under way, whether somebody waits for them or not.
     commits: TaskTracker,
@@ -64,8 +65,7 @@ impl DynamoLedger {
             .await
             .map_err(|error| port_error("the ledger's tables cannot be found", error))?;
         let table = found.table().and_then(|table| table.table_arn());
-        let topic = table.and_then(|table| topic_beside(table, &names.topic()));
-        let topic = topic.ok_or_else(|| {
+        let place = table.and_then(Place::of).ok_or_else(|| {
             Error::broken(
                 "the ledger's tables cannot be found",
                 "the answer has no ARN",
@@ -76,10 +76,16 @@ impl DynamoLedger {
             records: names.records(),
             inbox: names.inbox(),
             outbox: Outbox::new(clients, names),
-            publisher: Publisher::new(clients, topic),
+            publisher: Publisher::new(clients, place.arn("sns", &names.topic())),
+            place,
             clock,
             commits: TaskTracker::new(),
         })
+    }
+
+    /// Where the tables are.
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Publishes again what was committed at least `older_than` ago and has not left the outbox,
@@ -197,30 +203,8 @@ fn stays(events: usize, failure: Option<Error>) {
     }
 }
 
-/// `arn:aws:dynamodb:REGION:ACCOUNT:table/NAME` to a topic of the same region and account.
-fn topic_beside(table: &str, topic: &str) -> Option<String> {
-    let parts: Vec<&str> = table.splitn(6, ':').collect();
-    let [arn, partition, "dynamodb", region, account, _] = parts[..] else {
-        return None;
-    };
-    Some(format!("{arn}:{partition}:sns:{region}:{account}:{topic}"))
-}
-
 /// Below `bound`, for pauses and places to begin at: what lost together does not come back together.
 fn random_below(bound: u64) -> u64 {
     let random = std::hash::RandomState::new().build_hasher().finish();
     random % bound.max(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_topic_is_in_the_tables_account_and_region() {
-        let table = "arn:aws-cn:dynamodb:cn-north-1:123456789012:table/waybill-records";
-        let topic = "arn:aws-cn:sns:cn-north-1:123456789012:waybill-events";
-        assert_eq!(topic_beside(table, "waybill-events").unwrap(), topic);
-        assert_eq!(topic_beside("waybill-records", "waybill-events"), None);
-    }
 }

@@ -10,6 +10,7 @@ mod health;
 mod keyring;
 mod ledger;
 mod names;
+mod place;
 pub mod provision;
 mod queue;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use health::{Aspect, Finding, Health};
 pub use keyring::{CacheBounds, CachedKeyRing, KmsKeyRing};
 pub use ledger::DynamoLedger;
 pub use names::Names;
+pub use place::Place;
 pub use queue::{Arrived, SqsQueue};
 pub use sweep::OutboxSweep;
 pub use wire::{Faults, Operation, Requests};

@@ -45,8 +45,9 @@ impl Names {
         format!("{}-{subscription}-dlq", self.0)
     }
 
-    pub fn bucket(&self) -> String {
-        self.under("blobs")
+    /// Names of buckets are shared by all accounts: it has its own account's at its end.
+    pub fn bucket(&self, account: &str) -> String {
+        format!("{}-blobs-{account}", self.0)
     }
 
     /// The master key's alias.

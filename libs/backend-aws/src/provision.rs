@@ -4,7 +4,6 @@
 
 mod bus;
 mod keys;
-mod place;
 mod queues;
 mod tables;
 
@@ -15,12 +14,11 @@ pub use self::queues::{RETENTION, filter};
 use self::{
     bus::Bus,
     keys::{Bucket, MasterKey},
-    place::Place,
     queues::{Queue, Subscribed, Topic},
     tables::Table,
 };
 pub use crate::queue::most_receives;
-use crate::{Clients, Names};
+use crate::{Clients, Names, Place};
 
 /// What a comparison of the description with an account has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +89,7 @@ async fn description(
     }
     all.push(Box::new(Bus::new(names)));
     all.push(Box::new(MasterKey::new(names)));
-    all.push(Box::new(Bucket::new(names)));
+    all.push(Box::new(Bucket::new(&place, names)));
     Ok(all)
 }
 
@@ -135,7 +133,8 @@ pub async fn keys(clients: &Clients, names: &Names) -> Result<State> {
 
 /// The bucket alone.
 pub async fn bucket(clients: &Clients, names: &Names) -> Result<State> {
-    bring(&Bucket::new(names), clients).await
+    let place = Place::find(clients).await?;
+    bring(&Bucket::new(&place, names), clients).await
 }
 
 /// The state before.

@@ -27,6 +27,7 @@ mod adopt;
 mod age;
 mod lease;
 mod letters;
+mod redrive;
 mod settle;
 mod together;
 
@@ -149,6 +150,11 @@ impl Queue for SqsQueue {
     async fn redrive(&self, subscription: &str, id: &DeadLetterId) -> Result<()> {
         let queue = self.0.queue(subscription)?;
         self.0.redrive(queue, id).await
+    }
+
+    /// `StartMessageMoveTask`, which goes on after this returns. Counted as SQS counts.
+    async fn redrive_all(&self, subscription: &str) -> Result<u64> {
+        self.0.redrive_all(self.0.queue(subscription)?).await
     }
 }
 

@@ -95,6 +95,22 @@ impl Queue for SqliteBackend {
             .run(move |engine| engine.redrive(&name, &id))
             .await
     }
+
+    async fn redrive_all(&self, subscription: &str) -> Result<u64> {
+        let name = subscription.to_owned();
+        let newest = move |engine: &mut Engine| engine.newest_letter(&name);
+        let newest = self.0.writer.run(newest).await?;
+        let mut redriven = 0;
+        loop {
+            let name = subscription.to_owned();
+            let some = move |engine: &mut Engine| engine.redrive_some(&name, newest);
+            let moved = self.0.writer.run(some).await?;
+            if moved == 0 {
+                return Ok(redriven);
+            }
+            redriven += moved;
+        }
+    }
 }
 
 impl SqliteBackend {

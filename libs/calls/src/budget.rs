@@ -150,6 +150,7 @@ mod tests {
             created_at: now,
             updated_at: now,
             deadline: now,
+            claimed_until: None,
             reopened_at: None,
             expires_at: now,
             progress: None,

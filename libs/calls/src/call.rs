@@ -43,6 +43,10 @@ pub struct Call {
     pub state: CallState,
     /// The newest claim; only it may commit an outcome. 0 before the first.
     pub attempt: u32,
+    /// The worker that runs it has it until then, and says so again while it lives. Whoever else
+    /// brings the call comes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_until: Option<DateTime<Utc>>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     /// When the sweep ends it, whatever it does.
@@ -233,8 +237,24 @@ impl Call {
         self.open()?;
         self.attempt += 1;
         self.state = CallState::Running;
+        self.claimed_until = None;
         self.updated_at = now;
         Ok(self.attempt)
+    }
+
+    /// The claim holds until then; `None`: anybody may take the call at once. Only a call that runs
+    /// is held.
+    pub fn hold(&mut self, attempt: u32, until: Option<DateTime<Utc>>) -> Result<(), Fenced> {
+        self.mine(attempt)?;
+        if self.state == CallState::Running {
+            self.claimed_until = until;
+        }
+        Ok(())
+    }
+
+    /// Until when a worker has it, if one has.
+    pub fn held(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.claimed_until.filter(|until| *until > now)
     }
 
     /// Whether it ended as a dead letter. It has not acted in a way that must not be repeated: such
@@ -245,8 +265,8 @@ impl Call {
             && matches!(&self.outcome, Some(Outcome::Error(problem)) if dead(problem))
     }
 
-    /// Opens it again when it ended as a dead letter: only an operator's redrive brings that
-    /// delivery back, and wants it to run. It has as much time as it had at first, from now on, and
+    /// Opens it again when it ended as a dead letter, for a delivery that an operator has redriven:
+    /// it is a new one, where a late settlement brings the old one back. It has as much time as it had at first, from now on, and
     /// is kept for as long after that. False: there is nothing to open.
     pub fn reopen(&mut self, now: DateTime<Utc>) -> bool {
         if !self.is_dead_lettered() {
@@ -325,6 +345,7 @@ impl Call {
     ) -> Result<(), Fenced> {
         self.mine(attempt)?;
         self.state = state;
+        self.claimed_until = None;
         self.updated_at = now;
         Ok(())
     }
@@ -454,9 +475,13 @@ impl Call {
             result @ Outcome::Result(_) => result,
         });
         self.updated_at = now;
+        self.claimed_until = None;
         self.checkpoint = None;
         self.input_requests.clear();
-        self.input_responses.clear();
+        // What was answered need not be asked again when an operator lets it run again.
+        if !self.is_dead_lettered() {
+            self.input_responses.clear();
+        }
     }
 
     fn open(&self) -> Result<(), Fenced> {

@@ -106,4 +106,8 @@ pub trait Queue: Send + Sync + 'static {
 
     /// Delivers a dead letter again, as new.
     async fn redrive(&self, subscription: &str, id: &DeadLetterId) -> Result<()>;
+
+    /// Delivers every dead letter again, as new, and tells how many that were. Some may still be on
+    /// their way when this returns. One that dies again meanwhile stays dead.
+    async fn redrive_all(&self, subscription: &str) -> Result<u64>;
 }

@@ -454,6 +454,14 @@ const OPERATIONS: &[Operation] = &[
     .takes(&LETTER),
     on(
         "post",
+        "/admin/dlq/{subscription}/redrive",
+        Access::Admin,
+        "Deliver all of one queue again",
+        &[plain("They are in the queue, or on their way to it.")],
+    )
+    .takes(&[LETTER[0]]),
+    on(
+        "post",
         "/admin/dlq/{subscription}/{id}/redrive",
         Access::Admin,
         "Deliver it again",

@@ -10,7 +10,7 @@ use waybill_messaging::{Clock, Commit, Effects, Expect, Failure, Ledger};
 use crate::{
     ending::{Claim, Ending, Parting, tell},
     error::{Error, failure},
-    limits::MAX_CONFLICTS,
+    limits::{CLAIM, MAX_CONFLICTS},
     notes::Notes,
 };
 
@@ -83,7 +83,7 @@ impl Attempt {
         left.to_std().unwrap_or_default()
     }
 
-    /// Makes the claim durable.
+    /// Makes the claim durable, and lets it hold anew.
     pub(crate) async fn commit(&mut self) -> Result<(), Error> {
         self.change(None, |_, _, _| Ok(None)).await
     }
@@ -92,7 +92,9 @@ impl Attempt {
     /// conflict is enough to leave it: whoever came between may have acted.
     pub(crate) async fn intend(&mut self, event: &EventId) -> Result<(), Error> {
         let mut next = self.stored.clone();
-        next.call.intend(self.claim.number, self.now())?;
+        let now = self.now();
+        next.call.intend(self.claim.number, now)?;
+        next.call.hold(self.claim.number, Some(now + CLAIM))?;
         self.notes.acts_for = Some(event.clone());
         match self.write(next, &self.notes).await {
             Ok(stored) => self.stored = stored,
@@ -158,6 +160,22 @@ impl Attempt {
         .await
     }
 
+    /// Gives the call up as it is, for whoever is brought it next. Without it they wait until the
+    /// claim ends by itself.
+    pub(crate) async fn let_go(&mut self) {
+        if !self.claim.committed {
+            return;
+        }
+        let let_go = self.change(None, |call, number, _| {
+            call.hold(number, None)?;
+            Ok(None)
+        });
+        if let Err(error) = let_go.await {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(error, "the claim ends by itself");
+        }
+    }
+
     /// Waits up to `wait` for somebody else's change of the record, and takes it over.
     pub(crate) async fn changed(&mut self, wait: Duration) -> Result<(), Error> {
         if let Some(fresh) = self.stores.calls.changed(&self.stored, wait).await? {
@@ -201,7 +219,9 @@ impl Attempt {
     ) -> Result<(), Error> {
         for _ in 0..MAX_CONFLICTS {
             let mut next = self.stored.clone();
-            let draft = change(&mut next.call, self.claim.number, self.now())?;
+            let (number, now) = (self.claim.number, self.now());
+            next.call.hold(number, Some(now + CLAIM))?;
+            let draft = change(&mut next.call, number, now)?;
             let written = if let Some(notes) = notes {
                 self.write(next, notes).await
             } else {

@@ -35,7 +35,7 @@ pub(crate) struct Run<'a> {
 impl Run<'_> {
     pub(crate) async fn conclude(
         &self,
-        attempt: Attempt,
+        mut attempt: Attempt,
         verdict: Verdict,
     ) -> Result<Effects, Failure> {
         match verdict {
@@ -60,10 +60,13 @@ impl Run<'_> {
                     Err(overtaken())
                 }
             }
-            Verdict::Stopped(Why::Shutdown) => Err(Failure::Retry {
-                after: Some(Duration::ZERO),
-                source: "the process ends".into(),
-            }),
+            Verdict::Stopped(Why::Shutdown) => {
+                attempt.let_go().await;
+                Err(Failure::Retry {
+                    after: Some(Duration::ZERO),
+                    source: "the process ends".into(),
+                })
+            }
         }
     }
 
@@ -208,7 +211,11 @@ impl Run<'_> {
     }
 
     /// Asks the provider whether a `once` tool acted. Never acts.
-    pub(crate) async fn reconcile(&self, attempt: Attempt, why: &str) -> Result<Effects, Failure> {
+    pub(crate) async fn reconcile(
+        &self,
+        mut attempt: Attempt,
+        why: &str,
+    ) -> Result<Effects, Failure> {
         let limit = RECONCILE.min(attempt.left());
         let run = tool_run(&attempt, Instant::now() + limit);
         // Without a receiver a checkpoint fails at once: nothing is saved while reconciling.
@@ -234,6 +241,7 @@ impl Run<'_> {
         if last || after.unwrap_or_default() >= attempt.left() {
             return unknown(attempt, why);
         }
+        attempt.let_go().await;
         let source = format!("{} cannot tell yet whether it acted", self.upstream());
         Err(Failure::Retry {
             after,

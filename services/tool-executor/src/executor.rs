@@ -115,9 +115,6 @@ impl ToolExecutor {
         {
             return Ok(Effects::default());
         }
-        if receives == 1 {
-            return Err(overtaken());
-        }
         let Some(tool) = self.registry.get(&stored.call.tool) else {
             return self.without_tool(stored, receives).await;
         };
@@ -238,7 +235,7 @@ impl Handler for ToolExecutor {
             return Ok(Effects::default());
         };
         let now = self.stores.clock.now();
-        let reopened = stored.call.reopen(now);
+        let reopened = cx.receives == 1 && stored.call.reopen(now);
         // The first delivery of a call has none, and does not look.
         let notes = if cx.receives > 1 || stored.call.attempt > 0 {
             Notes::read(&*self.stores.ledger, &stored.call).await?
@@ -253,6 +250,7 @@ impl Handler for ToolExecutor {
         }
         match plan {
             Plan::Nothing => Ok(Effects::default()),
+            Plan::GivenUp(reason) => Err(Failure::reject(reason)),
             Plan::End(problem) => Ok(self.end(stored, &problem)),
             Plan::ComeBack(after) => Err(Failure::Retry {
                 after: Some(after),

@@ -6,6 +6,11 @@ use std::time::Duration;
 pub(crate) const CONCURRENCY: usize = 256;
 /// How long a delivery is leased. A worker that died is replaced after this.
 pub(crate) const LEASE: Duration = Duration::from_mins(1);
+/// How long a claim holds without a word from its worker. It ends before the lease, so that the
+/// delivery of a worker that died finds it ended.
+pub(crate) const CLAIM: Duration = Duration::from_secs(55);
+/// How often a worker says that it lives.
+pub(crate) const RENEW: Duration = Duration::from_secs(18);
 /// The longest that one attempt of a tool may take, whatever its tool says: SQS keeps a message in
 /// flight for at most 12 hours.
 pub(crate) const LONGEST_RUN: Duration = Duration::from_hours(11);
@@ -75,6 +80,12 @@ mod tests {
         let longest = Duration::from_hours(24);
         let parked: Duration = (1..MAX_RECEIVES).map(least_park).sum();
         assert!(parked > longest + Duration::from_hours(1), "{parked:?}");
+    }
+
+    #[test]
+    fn a_claim_ends_before_the_lease_and_outlives_two_lost_words() {
+        assert!(CLAIM < LEASE && RENEW * 3 < CLAIM);
+        assert!(RECONCILE < CLAIM);
     }
 
     #[test]

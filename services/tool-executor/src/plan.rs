@@ -3,18 +3,20 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use waybill_calls::{Call, CallState, Problem};
+use waybill_calls::{Call, CallState, Outcome, Problem};
 use waybill_events::{Event, EventType};
 
-use crate::limits::{LEASE, MAX_ATTEMPTS, MAX_DEATHS};
+use crate::limits::{MAX_ATTEMPTS, MAX_DEATHS, least_park};
 
 #[derive(Debug, PartialEq)]
 pub(crate) enum Plan {
     /// It has ended for good, or waits for its client.
     Nothing,
+    /// It was given up, for this reason, and this delivery with it.
+    GivenUp(String),
     /// It ends without running.
     End(Problem),
-    /// Somebody else may be at it: come back.
+    /// Somebody else is at it: come back.
     ComeBack(Duration),
     /// It ended more than one process, so it seems: put it aside.
     PutAside,
@@ -33,7 +35,11 @@ pub(crate) fn plan(
 ) -> Plan {
     let overdue = call.deadline <= now;
     if call.state.is_terminal() {
-        return Plan::Nothing;
+        return given_up(call).map_or(Plan::Nothing, Plan::GivenUp);
+    }
+    if let Some(until) = call.held(now) {
+        let left = (until - now).to_std().unwrap_or_default();
+        return Plan::ComeBack(left.max(least_park(receives)));
     }
     if call.intent.is_some() {
         return if overdue {
@@ -51,11 +57,17 @@ pub(crate) fn plan(
     match call.state {
         CallState::WaitingInput => Plan::Nothing,
         _ if is_answered_by_another(call, event) => Plan::Nothing,
-        // A delivery that was never received before has no dead worker: this is a duplicate, or
-        // another event of a call that runs.
-        CallState::Running if receives == 1 => Plan::ComeBack(LEASE),
         _ if receives > MAX_DEATHS && tried >= MAX_DEATHS => Plan::PutAside,
         _ => Plan::Run,
+    }
+}
+
+/// The reason, where it ended as a dead letter. A redrive has opened it by now: this is the delivery
+/// that was to be put aside, whose settlement was lost.
+fn given_up(call: &Call) -> Option<String> {
+    match &call.outcome {
+        Some(Outcome::Error(problem)) if call.is_dead_lettered() => Some(problem.message.clone()),
+        _ => None,
     }
 }
 

@@ -19,7 +19,7 @@ use waybill_toolkit::{
 use crate::{
     attempt::Attempt,
     error::Error,
-    limits::{GRACE, LEDGER_PAUSE, LONGEST_RUN, PROGRESS_EVERY, QUIET, WATCH},
+    limits::{GRACE, LEDGER_PAUSE, LONGEST_RUN, PROGRESS_EVERY, QUIET, RENEW, WATCH},
 };
 
 /// How a run ended.
@@ -74,6 +74,7 @@ pub(crate) async fn run(
         cancel: &cancel,
         finished: &finished,
         quiet_until: Instant::now() + QUIET,
+        renew_at: Instant::now() + RENEW,
     };
     let watch = watch.run();
     tokio::pin!(work, watch);
@@ -127,6 +128,8 @@ struct Watch<'a> {
     finished: &'a CancellationToken,
     /// Nothing but a checkpoint is committed before.
     quiet_until: Instant,
+    /// When the claim is held anew at the latest.
+    renew_at: Instant,
 }
 
 enum Step {
@@ -134,6 +137,7 @@ enum Step {
     Signal(Signal),
     /// The claim, or what the tool has said, is due.
     Due,
+    Renew,
     Changed(Result<(), Error>),
 }
 
@@ -151,6 +155,7 @@ impl Watch<'_> {
                 }
                 Step::Signal(signal) => Box::pin(self.take(signal)).await,
                 Step::Due => Box::pin(self.commit()).await,
+                Step::Renew => Box::pin(self.renew()).await,
                 Step::Changed(changed) => changed,
             };
             match done {
@@ -175,6 +180,7 @@ impl Watch<'_> {
             () = self.finished.cancelled() => Step::Finished,
             Some(signal) = self.signals.recv() => Step::Signal(signal),
             () = sleep_until(self.quiet_until), if due => Step::Due,
+            () = sleep_until(self.renew_at), if committed => Step::Renew,
             changed = Box::pin(self.attempt.changed(WATCH)), if committed => Step::Changed(changed),
         }
     }
@@ -211,10 +217,16 @@ impl Watch<'_> {
 
     async fn commit(&mut self) -> Result<(), Error> {
         if !self.attempt.has_heard() {
-            return self.attempt.commit().await;
+            return self.renew().await;
         }
         self.attempt.report().await?;
         self.quiet_until = Instant::now() + PROGRESS_EVERY;
+        Ok(())
+    }
+
+    async fn renew(&mut self) -> Result<(), Error> {
+        self.attempt.commit().await?;
+        self.renew_at = Instant::now() + RENEW;
         Ok(())
     }
 

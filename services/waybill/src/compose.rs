@@ -1,6 +1,10 @@
 //! Putting the services of one process together.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result};
 use tokio_util::sync::CancellationToken;
@@ -13,7 +17,7 @@ use waybill_tool_executor::ToolExecutor;
 
 use crate::{
     backend,
-    config::Config,
+    config::{BackendKind, Config},
     door::{Door, Hosts},
     executor::Executor,
     files,
@@ -30,12 +34,13 @@ pub(crate) const TOPOLOGY: &[Subscription] = &[ToolExecutor::SUBSCRIPTION, Audit
 /// The services of this process, over one backend.
 pub(crate) struct Local {
     pub(crate) running: Running,
-    /// With the ingress only: nothing else takes a key.
+    /// Of who serves, with the ingress: nothing else takes a key.
     pub(crate) key: Option<FirstKey>,
 }
 
 /// The key of whoever started the first process.
 pub(crate) struct FirstKey {
+    pub(crate) file: PathBuf,
     pub(crate) secret: String,
     /// Made by this start.
     pub(crate) new: bool,
@@ -56,7 +61,7 @@ impl Local {
     pub(crate) async fn open(config: &Config, role: Role) -> Result<Self> {
         let services = match role {
             Role::Serve => config.services.clone(),
-            Role::Look => BTreeSet::from([Service::Ingress, Service::AuditSink]),
+            Role::Look => looking(config.backend),
         };
         let runs = |service| services.contains(&service);
         let topology = backend::topology(config.backend);
@@ -67,7 +72,7 @@ impl Local {
             }
             _ => Toolbox::own(config)?,
         });
-        let key = if runs(Service::Ingress) {
+        let key = if role == Role::Serve && runs(Service::Ingress) {
             Some(first_key(&config.data_dir, &stores.keys()).await?)
         } else {
             None
@@ -121,20 +126,44 @@ impl Local {
     }
 }
 
+/// What an operator's command runs itself. What it does is audited by the sink that runs elsewhere,
+/// or, where this process is all there is, here.
+fn looking(backend: BackendKind) -> BTreeSet<Service> {
+    match backend {
+        BackendKind::Embedded => BTreeSet::from([Service::Ingress, Service::AuditSink]),
+        BackendKind::Aws => BTreeSet::from([Service::Ingress]),
+    }
+}
+
+/// Makes the first key of an installation that nobody serves from this directory.
+pub(crate) async fn make_first_key(config: &Config) -> Result<FirstKey> {
+    let stores = Stores::open(config, backend::topology(config.backend)).await?;
+    let key = first_key(&config.data_dir, &stores.keys()).await;
+    stores.flushed().await;
+    key
+}
+
 /// The key for this machine's owner. Made once; its file is his copy of the secret.
 async fn first_key(data_dir: &Path, keys: &Keys) -> Result<FirstKey> {
-    let path = files::key_file(data_dir);
-    if path.exists() {
-        let secret = files::read_line(&path)?;
-        return Ok(FirstKey { secret, new: false });
+    let file = files::key_file(data_dir);
+    if file.exists() {
+        let secret = files::read_line(&file)?;
+        return Ok(FirstKey {
+            file,
+            secret,
+            new: false,
+        });
     }
     files::make_directory(data_dir)?;
     let tenant = TenantId::parse("default").context("the default tenant's name is valid")?;
     let scopes = BTreeSet::from([Scope::ToolsCall, Scope::Admin]);
-    let new = keys
+    let made = keys
         .create("operator", tenant, "first key", scopes, None)
         .await?;
-    files::write_private(&path, &format!("{}\n", new.secret))?;
-    let secret = new.secret;
-    Ok(FirstKey { secret, new: true })
+    files::write_private(&file, &format!("{}\n", made.secret))?;
+    Ok(FirstKey {
+        file,
+        secret: made.secret,
+        new: true,
+    })
 }

@@ -123,8 +123,7 @@ fn greet_without_door(config: &Config, url: &str, began: Instant) -> Result<()> 
 /// What somebody needs who has just started it.
 fn greet(config: &Config, first: &FirstKey, url: &str, began: Instant) -> Result<()> {
     let took = began.elapsed().as_millis();
-    let key_file = files::key_file(&config.data_dir);
-    let key_file = std::path::absolute(&key_file).unwrap_or(key_file);
+    let key_file = std::path::absolute(&first.file).unwrap_or_else(|_| first.file.clone());
     let (key_file, data) = (key_file.display(), config.data_dir.display());
     let url = config.public_url.as_deref().unwrap_or(url);
     let url = url.trim_end_matches('/');

@@ -121,6 +121,7 @@ pub(crate) fn call(random: u128, arguments_bytes: usize) -> Call {
         created_at: now,
         updated_at: now,
         deadline: now + TimeDelta::hours(1),
+        claimed_until: None,
         reopened_at: None,
         expires_at: now + TimeDelta::hours(25),
         progress: None,

@@ -58,7 +58,7 @@ fn published() -> Result<Files> {
     files.add("docs/topology.md", pages::topology());
     files.add("docs/cost.md", waybill_capacity::cost_page());
     files.add("docs/scaling.md", waybill_capacity::scaling_page());
-    let template = template::text(template::SERVICES, topology::SUBSCRIPTIONS_ON_AWS)?;
+    let template = template::text(template::SERVICES, topology::SUBSCRIPTIONS)?;
     files.add("infra/template.yaml", template);
     Ok(files)
 }

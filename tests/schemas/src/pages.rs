@@ -8,7 +8,7 @@ use waybill_messaging::Subscription;
 
 use crate::{
     event::{schema, short},
-    topology::{SUBSCRIPTIONS, TIMED, consumers, named},
+    topology::{SUBSCRIPTIONS, TIMED, consumers, named, title},
 };
 
 const NOTE: &str = "<!-- Written by `cargo xtask generate`. Do not edit. -->\n";
@@ -75,13 +75,13 @@ pub(crate) fn topology() -> String {
         );
         line(
             &mut picture,
-            &format!("    bus -- \"{label}\" --> {}", each.name),
+            &format!("    bus -- \"{label}\" --> {}", node(each)),
         );
     }
     for each in TIMED {
         line(
             &mut picture,
-            &format!("    timer -- tick --> {}", each.name),
+            &format!("    timer -- tick --> {}", node(each)),
         );
     }
     let mut table = String::new();
@@ -151,6 +151,11 @@ fn type_of(field: &Value) -> String {
     }
 }
 
+/// Of the picture. Its name is its id there.
+fn node(subscription: &Subscription) -> String {
+    format!("{}[\"{}\"]", subscription.name, title(subscription))
+}
+
 fn limits(subscription: &Subscription) -> String {
     let batching = subscription.batching;
     let batch = if batching.max > 1 {
@@ -159,8 +164,8 @@ fn limits(subscription: &Subscription) -> String {
         "one by one".to_owned()
     };
     format!(
-        "| `{}` | {} | {} | {} | {} | {batch} |",
-        subscription.name,
+        "| {} | {} | {} | {} | {} | {batch} |",
+        title(subscription),
         span(subscription.timeout),
         span(subscription.lease),
         subscription.max_receives,

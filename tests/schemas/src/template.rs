@@ -13,6 +13,8 @@ use services::Alarm;
 
 /// CloudFormation fills it in: what [`Names`] makes of it are names of any installation.
 const PREFIX: &str = "${Installation}";
+/// Filled in by CloudFormation, like [`PREFIX`].
+const ACCOUNT: &str = "${AWS::AccountId}";
 const MAIN: &str = "template.yaml";
 
 macro_rules! parts {
@@ -87,7 +89,7 @@ fn called(names: &Names) -> Called {
         outbox: names.outbox(),
         topic: names.topic(),
         bus: names.bus(),
-        bucket: names.bucket(),
+        bucket: names.bucket(ACCOUNT),
         key_alias: names.key_alias(),
     }
 }

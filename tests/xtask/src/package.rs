@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{command::cargo, place};
 
-const SERVICES: [&str; 4] = ["ingress", "tool-executor", "audit-sink", "event-relay"];
+/// A file for each service.
+const BINARIES: &str = "services/waybill/src/bin";
 /// Of the runtime `provided.al2023`: 2.34.
 const GLIBC_MINOR: u32 = 34;
 
@@ -20,7 +21,7 @@ pub(crate) fn package() -> Result<()> {
         "--bins",
     ])
     .run()?;
-    for service in SERVICES {
+    for service in &services()? {
         let built = place::waybill("release")?.with_file_name(format!("waybill-{service}"));
         let binary =
             fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
@@ -40,6 +41,22 @@ pub(crate) fn package() -> Result<()> {
     Ok(())
 }
 
+fn services() -> Result<Vec<String>> {
+    let binaries = fs::read_dir(place::root().join(BINARIES));
+    let mut services = Vec::new();
+    for binary in binaries.with_context(|| format!("cannot read {BINARIES}"))? {
+        let name = binary?.file_name();
+        let service = name.to_str().and_then(|name| name.strip_prefix("waybill-"));
+        services.extend(
+            service
+                .and_then(|name| name.strip_suffix(".rs"))
+                .map(str::to_owned),
+        );
+    }
+    services.sort();
+    Ok(services)
+}
+
 /// The newest minor version of glibc 2 that a binary names: its symbols' versions are plain text.
 fn newest_glibc(binary: &[u8]) -> u32 {
     const NAME: &[u8] = b"GLIBC_2.";
@@ -55,6 +72,18 @@ fn newest_glibc(binary: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_service_has_a_binary() {
+        let blocks = fs::read_to_string(place::root().join("infra/services.toml")).unwrap();
+        let mut named: Vec<_> = blocks
+            .split("[[service]]")
+            .skip(1)
+            .filter_map(|block| block.split('"').nth(1))
+            .collect();
+        named.sort_unstable();
+        assert_eq!(services().unwrap(), named);
+    }
 
     #[test]
     fn the_newest_version_counts() {

@@ -13,7 +13,7 @@ use aws_sdk_s3::{
 use waybill_messaging::{Error, Result};
 
 use super::{Difference, Removed, Resource, State};
-use crate::{Clients, Names, error::port_error};
+use crate::{Clients, Names, Place, error::port_error};
 
 /// Blobs are gone by then at the latest; each has an expiry of its own that is earlier.
 const LONGEST_DAYS: i32 = 30;
@@ -131,8 +131,8 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    pub(super) fn new(names: &Names) -> Self {
-        let name = names.bucket();
+    pub(super) fn new(place: &Place, names: &Names) -> Self {
+        let name = names.bucket(place.account());
         Self { name }
     }
 

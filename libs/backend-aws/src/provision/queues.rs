@@ -11,9 +11,9 @@ use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 use serde_json::{Value, json};
 use waybill_messaging::{Error, Events, Result, Subscription};
 
-use super::{Difference, Place, Removed, Resource, State};
+use super::{Difference, Removed, Resource, State};
 use crate::{
-    Clients, Names,
+    Clients, Names, Place,
     error::port_error,
     queue::{find, most_receives, seconds},
 };

@@ -1,4 +1,4 @@
-//! Dead letters: put aside, listed, delivered again.
+//! Dead letters: put aside, listed.
 
 use std::{cmp::Reverse, collections::HashSet};
 
@@ -20,7 +20,7 @@ const RECEIVES: &str = "receives";
 /// Of a reason, in bytes. A message holds 1 MiB, its attributes included.
 const LONGEST_REASON: usize = 4 * 1024;
 /// Dead letters that are looked at. A queue gives them in no order, and hides what it gave.
-const MOST_READ: usize = 1_000;
+pub(super) const MOST_READ: usize = 1_000;
 /// How long they are hidden from others meanwhile, in seconds: longer than reading them all takes.
 const HIDDEN: i32 = 30;
 /// A short poll would ask a part of SQS's hosts only.
@@ -59,46 +59,8 @@ impl Shared {
         Ok(letters)
     }
 
-    pub(super) async fn redrive(&self, queue: &Subscribed, id: &DeadLetterId) -> Result<()> {
-        let wanted = |message: &Message| message.message_id() == Some(&id.0);
-        let mut read = Vec::new();
-        let outcome = self.read(queue, &mut read, wanted).await;
-        let found = read.iter().position(wanted).map(|at| read.swap_remove(at));
-        self.show_again(queue, &read).await;
-        let Some(found) = found else {
-            outcome?;
-            return Err(self.why_missing(queue, id, read.len()).await?);
-        };
-        let (body, handle) = (found.body().unwrap_or_default(), found.receipt_handle());
-        if let Err(error) = self.send(&queue.url, body.to_owned()).await {
-            self.show_again(queue, std::slice::from_ref(&found)).await;
-            return Err(error);
-        }
-        // It is hidden long enough to be ours; were it not, it would be delivered twice.
-        self.delete(&queue.dead_url, handle.unwrap_or_default())
-            .await
-    }
-
-    /// Unknown, or with another reader, or behind more than are looked at.
-    async fn why_missing(
-        &self,
-        queue: &Subscribed,
-        id: &DeadLetterId,
-        read: usize,
-    ) -> Result<Error> {
-        let what = "the dead letter was not found";
-        if read >= MOST_READ {
-            let first = format!("it is not among the first {MOST_READ}");
-            return Ok(Error::unavailable(what, first));
-        }
-        Ok(match self.counts(&queue.dead_url).await?.leased {
-            0 => Error::Unknown(format!("dead letter {}", id.0)),
-            _ => Error::unavailable(what, "somebody else reads the dead letters now"),
-        })
-    }
-
     /// Adds what is in the dead-letter queue to `read`, until all is, or `enough` is found.
-    async fn read(
+    pub(super) async fn read(
         &self,
         queue: &Subscribed,
         read: &mut Vec<Message>,
@@ -143,7 +105,7 @@ impl Shared {
     }
 
     /// What is not shown again by this shows itself soon.
-    async fn show_again(&self, queue: &Subscribed, messages: &[Message]) {
+    pub(super) async fn show_again(&self, queue: &Subscribed, messages: &[Message]) {
         for some in messages.chunks(MOST_PER_REQUEST) {
             let entries = some.iter().enumerate().map(|(at, message)| {
                 ChangeMessageVisibilityBatchRequestEntry::builder()

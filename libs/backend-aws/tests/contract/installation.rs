@@ -6,7 +6,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use waybill_backend_aws::{
-    Aspect, EventRelay, Finding, Health, S3Blobs,
+    Aspect, EventRelay, Finding, Health, Place, S3Blobs,
     provision::{self, Removed, State},
 };
 use waybill_events::{Event, EventType, TenantId};
@@ -106,7 +106,8 @@ async fn a_destroyed_installation_leaves_nothing_but_its_key_for_a_week() {
     let account = Account::fresh().await;
     let (clients, names) = (&account.clients, &account.names);
     provision::apply(clients, names, TOPOLOGY).await.unwrap();
-    let blobs = S3Blobs::new(clients, names, Clock::system());
+    let place = Place::find(clients).await.unwrap();
+    let blobs = S3Blobs::new(clients, names, &place, Clock::system());
     for name in ["a", "b"] {
         let key = BlobKey {
             tenant: TenantId::parse("acme").unwrap(),

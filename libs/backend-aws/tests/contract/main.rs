@@ -16,7 +16,7 @@ mod topology;
 use std::{sync::Arc, time::Duration};
 
 use waybill_backend_aws::{
-    CacheBounds, CachedKeyRing, DynamoLedger, KmsKeyRing, S3Blobs, SqsQueue, provision,
+    CacheBounds, CachedKeyRing, DynamoLedger, KmsKeyRing, Place, S3Blobs, SqsQueue, provision,
 };
 use waybill_messaging::Clock;
 use waybill_testkit::contract::{BlobsFixture, Expiry, Fixture, KeyRingFixture, TOPOLOGY};
@@ -68,8 +68,9 @@ async fn key_rings(account: impl AsyncFn() -> Account) -> KeyRingFixture {
 async fn blobs() -> BlobsFixture {
     let Account { clients, names, .. } = Account::fresh().await;
     provision::bucket(&clients, &names).await.unwrap();
+    let place = Place::find(&clients).await.unwrap();
     BlobsFixture {
-        blobs: Arc::new(S3Blobs::new(&clients, &names, Clock::system())),
+        blobs: Arc::new(S3Blobs::new(&clients, &names, &place, Clock::system())),
         clock: Clock::system(),
         expiry: Expiry::Native,
         guard: Box::new(()),

@@ -9,6 +9,9 @@ use waybill_messaging::{DeadLetterId, Delivery, Error, Receipt, Settlement};
 use super::{Engine, Waiter, Wake};
 use crate::error::Outcome;
 
+/// Letters delivered again in one turn of the writer.
+const MOST_REDRIVEN: u32 = 500;
+
 struct Row {
     id: i64,
     receives: u32,
@@ -228,6 +231,36 @@ impl Engine {
             .query_row(params![number, self.subscriptions[at].id], |row| row.get(0))
             .optional()?;
         self.enqueue(at, &body.ok_or_else(unknown)?)
+    }
+
+    /// 0 where there is none.
+    pub(crate) fn newest_letter(&mut self, name: &str) -> Outcome<i64> {
+        let id = self.subscriptions[self.position(name)?].id;
+        let newest = self
+            .connection
+            .prepare_cached("SELECT coalesce(max(id), 0) FROM dead_letter WHERE subscription = ?1")?
+            .query_row([id], |row| row.get(0))?;
+        Ok(newest)
+    }
+
+    /// Delivers again up to [`MOST_REDRIVEN`] letters, none newer than `newest`. Tells how many.
+    pub(crate) fn redrive_some(&mut self, name: &str, newest: i64) -> Outcome<u64> {
+        let at = self.position(name)?;
+        let letters: Vec<Vec<u8>> = self
+            .connection
+            .prepare_cached(
+                "DELETE FROM dead_letter WHERE id IN (SELECT id FROM dead_letter
+                 WHERE subscription = ?1 AND id <= ?2 ORDER BY id LIMIT ?3) RETURNING body",
+            )?
+            .query_map(
+                params![self.subscriptions[at].id, newest, MOST_REDRIVEN],
+                |row| row.get(0),
+            )?
+            .collect::<Result<_, _>>()?;
+        for body in &letters {
+            self.enqueue(at, body)?;
+        }
+        Ok(letters.len() as u64)
     }
 
     pub(crate) fn inject(&mut self, name: &str, body: &str) -> Outcome<()> {

@@ -139,6 +139,7 @@ impl Calls {
             created_at: now,
             updated_at: now,
             deadline,
+            claimed_until: None,
             reopened_at: None,
             expires_at,
             progress: None,

@@ -93,6 +93,11 @@ impl Queue for FaultyBackend {
         self.begin(Operation::Redrive).await?;
         self.0.inner.queue.redrive(subscription, id).await
     }
+
+    async fn redrive_all(&self, subscription: &str) -> Result<u64> {
+        self.begin(Operation::Redrive).await?;
+        self.0.inner.queue.redrive_all(subscription).await
+    }
 }
 
 impl FaultyBackend {

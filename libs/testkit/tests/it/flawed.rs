@@ -419,4 +419,11 @@ impl Queue for Flawed {
             _ => self.inner.redrive(name, id).await,
         }
     }
+
+    async fn redrive_all(&self, name: &str) -> Result<u64> {
+        match self.flaw {
+            Flaw::RedrivesNothing => Ok(self.inner.depth(name).await?.dead),
+            _ => self.inner.redrive_all(name).await,
+        }
+    }
 }

@@ -62,6 +62,7 @@ flaws! {
     old_letters_first: queue::dead_letters_come_newest_first with OldLettersFirst says "left == right";
     redrives_as_old: queue::a_redriven_letter_is_as_new with RedrivesAsOld says "left == right";
     redrives_nothing: queue::a_redriven_letter_is_as_new with RedrivesNothing says "a delivery to alpha";
+    redrives_none_of_all: queue::all_letters_are_redriven_as_new with RedrivesNothing says "a delivery to alpha";
     greedy: queue::a_receive_gives_no_more_than_asked with Greedy says "2 of 1";
     loses_dropped: queue::a_dropped_receive_loses_nothing with LosesDropped says "whose receive was dropped";
     slow_receive: queue::a_commit_wakes_a_receiver with SlowReceive says "it woke only after";

@@ -46,6 +46,7 @@ pub(super) fn router(
         .route("/queues", get(depths))
         .route("/dlq", get(all))
         .route("/dlq/{subscription}", get(list))
+        .route("/dlq/{subscription}/redrive", post(redrive_all))
         .route("/dlq/{subscription}/{id}", get(show))
         .route("/dlq/{subscription}/{id}/redrive", post(redrive))
         .with_state(queues)
@@ -123,6 +124,26 @@ async fn redrive(
         .redrive(&name, &DeadLetterId(id.clone()))
         .await?;
     Ok(Json(json!({ "redriven": id })))
+}
+
+/// All of a subscription's. What SQS moves is still on its way when this answers.
+async fn redrive_all(
+    State(queues): State<Queues>,
+    Extension(principal): Extension<Principal>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Path(name) = name?;
+    let letters = queues.queue.depth(&name).await?.dead;
+    let note = Note {
+        action: "dead-letters.redriven",
+        actor: &principal.key_id,
+        outcome: "allowed",
+        subject: &name,
+        detail: Some(format!("all {letters}")),
+    };
+    queues.audit.record(note).await?;
+    let redriven = queues.queue.redrive_all(&name).await?;
+    Ok(Json(json!({ "redriven": redriven })))
 }
 
 impl Queues {

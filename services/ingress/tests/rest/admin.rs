@@ -136,6 +136,14 @@ async fn dead_letters_are_shown_and_redriven_and_that_is_audited() {
         "what did not happen is not written down: {actions:?}"
     );
 
+    let all = rig
+        .admin("POST", "/admin/dlq/worker/redrive", Value::Null)
+        .await;
+    assert_eq!(all.json(), json!({ "redriven": 0 }));
+    let unknown = rig
+        .admin("POST", "/admin/dlq/nothing/redrive", Value::Null)
+        .await;
+    assert_eq!(unknown.status.as_u16(), 404);
     let unknown = rig.admin("GET", "/admin/dlq/nothing", Value::Null).await;
     assert_eq!(
         (unknown.status.as_u16(), unknown.code()),

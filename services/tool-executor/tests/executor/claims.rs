@@ -43,6 +43,7 @@ async fn an_attempt_that_was_overtaken_ends_nothing() {
     let overtake = async {
         sleep(Duration::from_secs(10)).await;
         // The lease was lost: the queue gives the delivery to somebody else.
+        world.lapse(&id).await;
         let mut again = first.clone();
         again.receives = 2;
         world.worker().run(&again).await
@@ -104,6 +105,69 @@ async fn a_first_delivery_does_not_take_a_running_call() {
     assert_eq!(world.tool.runs(), 1);
 }
 
+/// A bus that delivers at least once does that: another message, with receives of its own.
+#[tokio::test(start_paused = true)]
+async fn a_second_message_of_one_event_waits_for_the_worker_that_lives() {
+    for effect in [Effect::ReadOnly, Effect::Idempotent, Effect::Once] {
+        let world = World::new(
+            Fake::new(effect, |_, _| {
+                async move {
+                    sleep(Duration::from_mins(5)).await;
+                    Ok(text("done"))
+                }
+                .boxed()
+            })
+            .spec(|spec| spec.timeout = Duration::from_mins(10)),
+        );
+        let id = world.submit_for(Duration::from_hours(1)).await;
+        let (worker, first) = (world.worker(), world.next().await);
+        let body = String::from_utf8(first.event.to_json()).unwrap();
+        let others = async {
+            sleep(Duration::from_secs(1)).await;
+            world.backend.inject("tool-executor", body).await.unwrap();
+            let mut brought = 0;
+            while !world.state(&id).await.is_terminal() {
+                if let Some(again) = world.receive().await {
+                    brought = brought.max(again.receives);
+                    world.worker().run(&again).await;
+                }
+                sleep(Duration::from_secs(1)).await;
+            }
+            brought
+        };
+        let (settled, brought) = tokio::join!(worker.run(&first), others);
+        assert_eq!(settled, Settlement::Done, "{effect}");
+        assert!(brought > 2, "{effect}: it was brought {brought} times");
+        assert_eq!(world.text(&id).await, "done", "{effect}");
+        assert_eq!(world.tool.runs(), 1, "{effect}");
+        world.drain().await;
+        assert_eq!(world.told().await, [ToolCallCompleted], "{effect}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_ends_leaves_its_call_to_the_next_at_once() {
+    let world = World::new(Fake::new(Effect::ReadOnly, |nth, _| {
+        async move {
+            if nth == 0 {
+                std::future::pending::<()>().await;
+            }
+            Ok(text("done"))
+        }
+        .boxed()
+    }));
+    let id = world.submit().await;
+    let (worker, first) = (world.worker(), world.next().await);
+    let ends = async {
+        sleep(Duration::from_secs(1)).await;
+        worker.shutdown.cancel();
+    };
+    let (settled, ()) = tokio::join!(worker.run(&first), ends);
+    assert!(matches!(settled, Settlement::Retry { after } if after.is_zero()));
+    assert_eq!(world.step().await, Settlement::Done);
+    assert_eq!(world.text(&id).await, "done");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_tool_goes_on_from_its_last_checkpoint() {
     let world = World::new(Fake::new(Effect::Idempotent, |nth, cx| {
@@ -150,6 +214,7 @@ async fn a_tool_whose_call_was_taken_learns_it_from_its_checkpoint() {
     let (old, first) = (world.worker(), world.next().await);
     let overtake = async {
         sleep(Duration::from_millis(500)).await;
+        world.lapse(&id).await;
         let mut again = first.clone();
         again.receives = 2;
         world.worker().run(&again).await
@@ -250,6 +315,57 @@ async fn a_call_that_is_redriven_has_its_whole_time_again_and_no_more() {
     sleep(hour).await;
     world.swept().await;
     assert_eq!(world.state(&id).await, CallState::Expired);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_redrive_opens_what_was_given_up() {
+    let world = World::new(Fake::new(Effect::ReadOnly, |nth, _| {
+        async move {
+            if nth == 0 {
+                return Err(question());
+            }
+            std::future::pending().await
+        }
+        .boxed()
+    }));
+    let id = world.submit_for(Duration::from_hours(2)).await;
+    world.step().await;
+    world.answer(&id, "sure").await;
+    put_aside(&world).await;
+    let runs = world.tool.runs();
+    // The settlement was lost: the same delivery comes once more.
+    let letter = world
+        .backend
+        .dead_letters("tool-executor", 1)
+        .await
+        .unwrap()
+        .remove(0);
+    let (redriven, event) = (Arc::new(letter.event.unwrap()), letter.id);
+    world
+        .backend
+        .redrive("tool-executor", &event)
+        .await
+        .unwrap();
+    let mut late = world.next().await;
+    assert_eq!(late.event, redriven);
+    late.receives = 22;
+    let settled = world.worker().run(&late).await;
+    assert!(matches!(settled, Settlement::DeadLetter { reason } if reason.contains("given up")));
+    assert_eq!(
+        (world.tool.runs(), world.state(&id).await),
+        (runs, CallState::Failed)
+    );
+    // An operator's does, and what its client has answered still holds.
+    redrive(&world).await;
+    let (worker, again) = (world.worker(), world.next().await);
+    tokio::select! {
+        _ = worker.run(&again) => panic!("it hangs"),
+        () = sleep(Duration::from_secs(1)) => {}
+    }
+    assert_eq!(world.tool.runs(), runs + 1);
+    let call = world.call(&id).await;
+    assert!(call.input_responses.contains_key("sure"));
+    assert_eq!(call.state, CallState::Running);
 }
 
 async fn redrive(world: &World) {

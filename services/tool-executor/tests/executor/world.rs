@@ -347,6 +347,15 @@ impl World {
         self.calls.cancel(&tenant(), id, "key").await.unwrap();
     }
 
+    /// Its worker has said nothing for as long as a claim holds.
+    pub(crate) async fn lapse(&self, id: &CallId) {
+        let let_go = |call: &mut Call, _| {
+            call.hold(call.attempt, None)?;
+            Ok(Some(Vec::new()))
+        };
+        self.calls.change(&tenant(), id, let_go).await.unwrap();
+    }
+
     pub(crate) async fn answer(&self, id: &CallId, key: &str) {
         let answers = BTreeMap::from([(key.to_owned(), json!({"action": "accept"}))]);
         let answered = self.calls.answer(&tenant(), id, "key", answers).await;

@@ -3,18 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use waybill_audit_sink::AuditSink;
 use waybill_backend_aws::{
     Aspect, CacheBounds, CachedKeyRing, Clients, CloudWatchMetrics, DynamoLedger, EventRelay,
     Faults, Finding, Health, KmsKeyRing, Names, OutboxSweep, S3Blobs, Settings, SqsQueue,
     provision::{self, Found, Removed},
 };
 use waybill_ingress::{Check, Verdict};
-use waybill_messaging::{BatchHandler as _, Clock, Handler as _, Meter, Subscription};
-use waybill_tool_executor::ToolExecutor;
+use waybill_messaging::{BatchHandler as _, Clock, Meter, Subscription};
 
 use super::Backend;
 use crate::{
+    compose,
     config::{Aws, Config},
     doctor,
     observe::Exporter,
@@ -22,11 +21,12 @@ use crate::{
 };
 
 /// Every subscription, and the one that only this backend has.
-pub(crate) const TOPOLOGY: &[Subscription] = &[
-    ToolExecutor::SUBSCRIPTION,
-    AuditSink::SUBSCRIPTION,
-    EventRelay::SUBSCRIPTION,
-];
+pub(crate) const TOPOLOGY: &[Subscription] = &{
+    let mut all = [EventRelay::SUBSCRIPTION; compose::TOPOLOGY.len() + 1];
+    let (ours, _) = all.split_at_mut(compose::TOPOLOGY.len());
+    ours.copy_from_slice(compose::TOPOLOGY);
+    all
+};
 
 /// How often it is looked for events that a crash left unpublished.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
@@ -56,9 +56,11 @@ pub(crate) async fn open_pushed(
             SqsQueue::open(&clients, &names, topology),
         )
     };
-    let (ledger, queue) = opening
-        .await
-        .context("the installation is not complete; `waybill infra apply` makes what is missing")?;
+    let (ledger, queue) = opening.await.context(
+        "the installation is not complete: deploy its template again, or run `waybill infra \
+             apply` where that has made it",
+    )?;
+    let blobs = S3Blobs::new(&clients, &names, ledger.place(), clock.clone());
     let (flushed, requests) = (ledger.clone(), clients.requests().clone());
     let sent = CloudWatchMetrics::new(&clients, &config.aws.prefix, meter.clone());
     let sweep = OutboxSweep::new(ledger.clone());
@@ -69,7 +71,7 @@ pub(crate) async fn open_pushed(
             KmsKeyRing::new(&clients, &names),
             CacheBounds::default(),
         )),
-        blobs: Arc::new(S3Blobs::new(&clients, &names, clock.clone())),
+        blobs: Arc::new(blobs),
         checks: checks(&Health::new(&clients, &names, TOPOLOGY, clock.clone())),
         reconcilers: vec![Reconciler::new(sweep, SWEEP_EVERY)],
         exporter: Exporter::Sent(sent, clock.clone()),

@@ -54,17 +54,45 @@ struct Which {
 #[derive(Args)]
 struct RedriveArgs {
     /// The dead letter's id
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    #[arg(required_unless_present_any = ["all", "filters"], conflicts_with_all = ["all", "filters"])]
     id: Option<String>,
     /// Every one, of --subscription where that is given
-    #[arg(long)]
+    #[arg(long, conflicts_with = "filters")]
     all: bool,
     /// Only this subscription's
     #[arg(long, value_name = "NAME")]
     subscription: Option<String>,
+    #[command(flatten)]
+    filters: Filters,
     /// Say what would be done
     #[arg(long)]
     dry_run: bool,
+}
+
+/// Which letters; all that are given must hold.
+#[derive(Args, Default)]
+#[group(id = "filters", multiple = true)]
+struct Filters {
+    /// Only events of this type
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<String>,
+    /// Only this tenant's
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<String>,
+    /// Only those whose reason has this in it
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+impl Filters {
+    fn hold(&self, letter: &DeadLetter) -> bool {
+        let is =
+            |wanted: &Option<String>, found: &Option<String>| wanted.is_none() || wanted == found;
+        let reason = self.reason.as_ref();
+        is(&self.kind, &letter.kind)
+            && is(&self.tenant, &letter.tenant)
+            && reason.is_none_or(|text| letter.reason.contains(text))
+    }
 }
 
 #[derive(Deserialize)]
@@ -89,6 +117,10 @@ pub(super) async fn run(session: &Session, args: DlqArgs) -> Result<Exit> {
             limit,
         } => list(session, subscription.as_deref(), limit).await,
         Action::Show(which) => show(session, &which.id, which.subscription.as_deref()).await,
+        Action::Redrive(args) if args.all && !args.dry_run => {
+            let subscription = args.subscription.as_deref();
+            told_all(session, &redrive_all(session, subscription).await?)
+        }
         Action::Redrive(args) => {
             let letters = redrive(session, &args).await?;
             told(session, &letters, args.dry_run)
@@ -165,6 +197,49 @@ async fn show(session: &Session, id: &str, subscription: Option<&str>) -> Result
     Ok(Exit::Done)
 }
 
+/// Each queue by itself: the gateway has the queue move them, however many there are.
+async fn redrive_all(session: &Session, only: Option<&str>) -> Result<Vec<(String, u64)>> {
+    let names = match only {
+        Some(name) => vec![name.to_owned()],
+        None => subscriptions(session).await?,
+    };
+    let mut redriven = Vec::with_capacity(names.len());
+    for name in names {
+        let path = format!("/admin/dlq/{}/redrive", escaped(&name));
+        let answer = session.client.post(&path, HeaderMap::new(), &Value::Null);
+        let letters = answer.await?["redriven"].as_u64();
+        let letters = letters.context("the gateway sent no count of dead letters")?;
+        redriven.push((name, letters));
+    }
+    Ok(redriven)
+}
+
+async fn subscriptions(session: &Session) -> Result<Vec<String>> {
+    let document = session.client.get("/admin/queues").await?;
+    let queues = document["queues"].as_array();
+    let queues = queues.context("the gateway sent no list of queues")?;
+    let names = queues
+        .iter()
+        .filter_map(|queue| queue["subscription"].as_str());
+    Ok(names.map(str::to_owned).collect())
+}
+
+fn told_all(session: &Session, redriven: &[(String, u64)]) -> Result<Exit> {
+    if session.out.json {
+        let counts = redriven
+            .iter()
+            .map(|(name, letters)| json!({ "subscription": name, "letters": letters }));
+        let document = json!({ "redriven": counts.collect::<Vec<_>>(), "dryRun": false });
+        session.out.json(&document)?;
+        return Ok(Exit::Done);
+    }
+    let letters: u64 = redriven.iter().map(|(_, letters)| letters).sum();
+    session
+        .out
+        .text(&format!("{letters} will be delivered again"))?;
+    Ok(Exit::Done)
+}
+
 async fn redrive(session: &Session, args: &RedriveArgs) -> Result<Vec<DeadLetter>> {
     let subscription = args.subscription.as_deref();
     let mut done = HashSet::new();
@@ -178,6 +253,7 @@ async fn redrive(session: &Session, args: &RedriveArgs) -> Result<Vec<DeadLetter
         // One that died again meanwhile has had its turn.
         let fresh: Vec<_> = found
             .into_iter()
+            .filter(|letter| args.filters.hold(letter))
             .filter(|letter| done.insert((letter.subscription.clone(), letter.id.clone())))
             .collect();
         if fresh.is_empty() {
@@ -302,7 +378,7 @@ mod tests {
             let letters = left.lock().unwrap();
             let letters = letters.iter().map(|(subscription, id)| {
                 json!({ "subscription": subscription, "id": id, "type": null, "subject": null,
-                        "tenant": null, "reason": "it would not", "receives": 5,
+                        "tenant": id, "reason": "it would not", "receives": 5,
                         "diedAt": "2026-07-28T12:00:00Z", "body": "{}" })
             });
             Json(json!({ "deadLetters": letters.collect::<Vec<_>>() }))
@@ -314,33 +390,64 @@ mod tests {
             counted.lock().unwrap().push(letter);
             Json(json!({}))
         });
+        let queues = get(async || {
+            let queue = |name| json!({ "subscription": name, "depth": {} });
+            Json(json!({ "queues": [queue("a"), queue("b")] }))
+        });
+        let all = post(async |Path(name): Path<String>| {
+            Json(json!({ "redriven": if name == "a" { 7 } else { 0 } }))
+        });
         let app = Router::new()
+            .route("/admin/queues", queues)
             .route("/admin/dlq", list)
+            .route("/admin/dlq/{subscription}/redrive", all)
             .route("/admin/dlq/{subscription}/{id}/redrive", redrive);
         (app, driven)
     }
 
-    fn args(id: Option<&str>, dry_run: bool) -> RedriveArgs {
-        RedriveArgs {
-            id: id.map(str::to_owned),
-            all: id.is_none(),
-            subscription: None,
-            dry_run,
+    fn args(given: &[&str]) -> RedriveArgs {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: RedriveArgs,
         }
+        let line = std::iter::once("redrive").chain(given.iter().copied());
+        <Line as clap::Parser>::try_parse_from(line).unwrap().args
     }
 
     #[tokio::test]
-    async fn all_are_redriven_once_even_where_one_dies_again() {
-        let (app, driven) = gateway(&[("a", "1"), ("b", "1"), ("a", "stubborn")]);
+    async fn all_are_redriven_queue_by_queue() {
+        let (app, driven) = gateway(&[("a", "1"), ("b", "1")]);
         let gateway = served(app).await;
         let session = gateway.session();
-        assert_eq!(redrive(&session, &args(None, true)).await.unwrap().len(), 3);
+        let dry = redrive(&session, &args(&["--all", "--dry-run"])).await;
+        assert_eq!(dry.unwrap().len(), 2);
+        let counts = [("a".to_owned(), 7), ("b".to_owned(), 0)];
+        assert_eq!(redrive_all(&session, None).await.unwrap(), counts);
+        let only_b = redrive_all(&session, Some("b")).await.unwrap();
+        assert_eq!(only_b, counts[1..]);
         assert!(driven.lock().unwrap().is_empty());
-        assert_eq!(
-            redrive(&session, &args(None, false)).await.unwrap().len(),
-            3
-        );
-        assert_eq!(driven.lock().unwrap().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn some_are_redriven_once_even_where_one_dies_again() {
+        let letters = [("a", "1"), ("b", "1"), ("a", "2"), ("a", "stubborn")];
+        let (app, driven) = gateway(&letters);
+        let gateway = served(app).await;
+        let session = gateway.session();
+        let of_one = redrive(&session, &args(&["--tenant", "1"])).await.unwrap();
+        assert_eq!(of_one.len(), 2);
+        let none = redrive(
+            &session,
+            &args(&["--reason", "it would", "--type", "other"]),
+        )
+        .await;
+        assert_eq!(none.unwrap().len(), 0);
+        let rest = redrive(&session, &args(&["--reason", "would not"]))
+            .await
+            .unwrap();
+        assert_eq!(rest.len(), 2);
+        assert_eq!(driven.lock().unwrap().len(), 4);
     }
 
     #[tokio::test]
@@ -348,15 +455,15 @@ mod tests {
         let (app, driven) = gateway(&[("a", "1"), ("b", "1"), ("b", "2")]);
         let gateway = served(app).await;
         let session = gateway.session();
-        redrive(&session, &args(Some("2"), false)).await.unwrap();
+        redrive(&session, &args(&["2"])).await.unwrap();
         assert_eq!(*driven.lock().unwrap(), [("b".to_owned(), "2".to_owned())]);
         let told = |result: Result<Vec<DeadLetter>>| {
             let error = result.err().unwrap();
             error.downcast_ref::<Failure>().unwrap().exit
         };
-        let two = redrive(&session, &args(Some("1"), false)).await;
+        let two = redrive(&session, &args(&["1"])).await;
         assert_eq!(told(two), Exit::Usage);
-        let none = redrive(&session, &args(Some("9"), false)).await;
+        let none = redrive(&session, &args(&["9"])).await;
         assert_eq!(told(none), Exit::NotFound);
     }
 }

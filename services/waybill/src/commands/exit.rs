@@ -14,6 +14,9 @@ pub(super) enum Exit {
     CallFailed = 5,
     StillRunning = 6,
     AuditFlaw = 7,
+    /// An installation on AWS is not as this version describes it.
+    #[cfg(feature = "aws")]
+    Differs = 8,
     Conflict = 9,
 }
 

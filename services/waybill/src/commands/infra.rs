@@ -1,19 +1,20 @@
 //! `waybill infra`: for emulators and development accounts. Production has the template.
 
-use std::process::ExitCode;
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use waybill_backend_aws::provision::{Found, Removed, State};
 
-use super::print::Out;
+use super::{
+    exit::{Exit, Failure},
+    print::Out,
+};
 use crate::{
     backend::aws,
     config::{Config, UpArgs},
+    serve::runtime,
 };
-
-/// Of `plan`, when `apply` would do something.
-const CHANGES: u8 = 2;
 
 #[derive(Args)]
 pub(super) struct InfraArgs {
@@ -23,50 +24,73 @@ pub(super) struct InfraArgs {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Tell what apply would make and change; exit code 0: nothing, 2: something
-    Plan(UpArgs),
+    /// Tell what apply would make and change; exit code 0: nothing, 8: something
+    Plan(Installation),
     /// Make tables, topic, queues, bus, master key and bucket; change what differs
-    Apply(UpArgs),
+    Apply(Installation),
     /// Remove all that apply makes, and everything in it
     Destroy {
         #[command(flatten)]
-        args: Box<UpArgs>,
+        installation: Installation,
         /// The installation's prefix, as a confirmation
         #[arg(long, value_name = "PREFIX")]
         yes: Option<String>,
     },
 }
 
-pub(super) fn run(args: InfraArgs) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    runtime.block_on(async {
+/// Which one, and where.
+#[derive(Args)]
+struct Installation {
+    /// What the names of its resources begin with [default: waybill]
+    #[arg(long, env = "WAYBILL_PREFIX", value_name = "PREFIX")]
+    prefix: Option<String>,
+    /// An emulator's URL in place of AWS
+    #[arg(long, env = "WAYBILL_ENDPOINT_URL", value_name = "URL")]
+    endpoint_url: Option<String>,
+    /// Configuration file [default: waybill.toml, where it exists]
+    #[arg(long, env = "WAYBILL_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Installation {
+    fn load(self) -> Result<Config> {
+        Config::load(UpArgs {
+            prefix: self.prefix,
+            endpoint_url: self.endpoint_url,
+            config: self.config,
+            ..UpArgs::default()
+        })
+    }
+}
+
+pub(super) fn run(args: InfraArgs) -> Result<Exit> {
+    runtime()?.block_on(async {
         match args.action {
-            Action::Plan(args) => plan(&Config::load(args)?).await,
-            Action::Apply(args) => apply(&Config::load(args)?).await,
-            Action::Destroy { args, yes } => destroy(&Config::load(*args)?, yes.as_deref()).await,
+            Action::Plan(installation) => plan(&installation.load()?).await,
+            Action::Apply(installation) => apply(&installation.load()?).await,
+            Action::Destroy { installation, yes } => {
+                destroy(&installation.load()?, yes.as_deref()).await
+            }
         }
     })
 }
 
-async fn plan(config: &Config) -> Result<ExitCode> {
+async fn plan(config: &Config) -> Result<Exit> {
     let found = aws::plan(&config.aws).await?;
     let changes = changes(&found);
     tell(&found, ["is there", "to be made", "to be changed"])?;
     let prefix = &config.aws.prefix;
     if changes == 0 {
         Out::new(false).text(&format!("the installation {prefix} is complete"))?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Exit::Done);
     }
     Out::new(false).text(&format!(
         "waybill infra apply would change {changes} of them"
     ))?;
-    Ok(ExitCode::from(CHANGES))
+    Ok(Exit::Differs)
 }
 
-async fn apply(config: &Config) -> Result<ExitCode> {
+async fn apply(config: &Config) -> Result<Exit> {
     let found = aws::apply(&config.aws).await?;
     tell(&found, ["was there", "made", "changed"])?;
     let prefix = &config.aws.prefix;
@@ -74,16 +98,17 @@ async fn apply(config: &Config) -> Result<ExitCode> {
     Out::new(false).text(&format!(
         "the installation {prefix} is complete; {changes} of its resources were made or changed"
     ))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Done)
 }
 
-async fn destroy(config: &Config, yes: Option<&str>) -> Result<ExitCode> {
+async fn destroy(config: &Config, yes: Option<&str>) -> Result<Exit> {
     let prefix = &config.aws.prefix;
     if yes != Some(prefix) {
-        bail!(
+        let message = format!(
             "this removes the installation {prefix} with all its records, queues and payloads; \
              if that is meant: --yes {prefix}"
         );
+        return Err(Failure::usage(message).into());
     }
     let removed = aws::destroy(&config.aws).await?;
     let rows = removed.into_iter().map(|(resource, removed)| {
@@ -100,7 +125,7 @@ async fn destroy(config: &Config, yes: Option<&str>) -> Result<ExitCode> {
         "not looked at: queues of subscriptions that this version does not know, and what others \
          have made beside it, such as alarms and logs",
     )?;
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Done)
 }
 
 fn changes(found: &[Found]) -> usize {

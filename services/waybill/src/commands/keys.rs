@@ -6,7 +6,15 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 use waybill_identity::{ApiKey, Scope};
 
-use super::{Session, client::escaped, exit::Exit, print::note, span::Span};
+use super::{
+    Session, asked,
+    client::escaped,
+    exit::Exit,
+    print::{Out, note},
+    span::Span,
+    target::{self, Target},
+};
+use crate::serve::runtime;
 
 #[derive(Args)]
 pub(super) struct KeysArgs {
@@ -16,6 +24,15 @@ pub(super) struct KeysArgs {
 
 #[derive(Subcommand)]
 enum Action {
+    /// Make the first key of an installation on AWS; it goes into the data directory
+    First,
+    #[command(flatten)]
+    Asked(Asked),
+}
+
+/// With a key.
+#[derive(Subcommand)]
+enum Asked {
     /// Make a key; its secret is printed, now and never again
     Create(CreateArgs),
     /// Every key that was made
@@ -42,11 +59,32 @@ struct CreateArgs {
     lifetime: Option<Span>,
 }
 
-pub(super) async fn run(session: &Session, args: KeysArgs) -> Result<Exit> {
+pub(super) fn run(args: KeysArgs, target: &Target, json: bool) -> Result<Exit> {
     match args.action {
-        Action::Create(args) => create(session, args).await?,
-        Action::List => list(session).await?,
-        Action::Revoke { id } => revoke(session, &id).await?,
+        Action::First => runtime()?.block_on(first(target, &Out::new(json))),
+        Action::Asked(action) => asked(target, json, async |session| act(session, action).await),
+    }
+}
+
+/// Needs no key: whoever reaches the records may make one.
+async fn first(target: &Target, out: &Out) -> Result<Exit> {
+    let key = target::first_key(target).await?;
+    let file = key.file.display();
+    if out.json {
+        out.json(&json!({ "keyFile": key.file, "new": key.new }))?;
+    } else if key.new {
+        out.text(&format!("the first key is in {file}"))?;
+    } else {
+        out.text(&format!("there is a key in {file} already"))?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn act(session: &Session, action: Asked) -> Result<Exit> {
+    match action {
+        Asked::Create(args) => create(session, args).await?,
+        Asked::List => list(session).await?,
+        Asked::Revoke { id } => revoke(session, &id).await?,
     }
     Ok(Exit::Done)
 }

@@ -56,6 +56,7 @@ Exit codes:
   5  the call failed, was cancelled or expired, or its tool reports an error
   6  the call has not ended yet
   7  the audit trail is not what was written
+  8  an installation on AWS is not complete
   9  it is there already, or the idempotency key was used for another call";
 
 /// A durable gateway for MCP tools: calls wait in a queue, run, and are there to be fetched.
@@ -121,7 +122,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     let exit = match cli.command {
         Command::Up(args) => return crate::serve::up(&Config::load(args)?),
         #[cfg(feature = "aws")]
-        Command::Infra(args) => return infra::run(args),
+        Command::Infra(args) => infra::run(args),
         Command::Call(CallCommand { mut args, target }) => {
             args.find_tool();
             let json = args.prints_json();
@@ -131,7 +132,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Calls(with) => with.run(calls::run),
         Command::Cancel(with) => with.run(status::cancel),
         Command::Tools(with) => with.run(tools::run),
-        Command::Keys(with) => with.run(keys::run),
+        Command::Keys(With { args, target, json }) => keys::run(args, &target, json),
         Command::Tenants(with) => with.run(tenants::run),
         Command::Queues(with) => with.run(queues::run),
         Command::Dlq(with) => with.run(dlq::run),
@@ -154,17 +155,26 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 impl<A: Args> With<A> {
     fn run(self, command: impl AsyncFnOnce(&Session, A) -> Result<Exit>) -> Result<Exit> {
         let Self { args, target, json } = self;
-        runtime()?.block_on(async {
-            let client = target::connect(&target).await?;
-            let session = Session {
-                client,
-                out: Out::new(json),
-            };
-            let exit = command(&session, args).await;
-            session.client.close().await;
-            exit
-        })
+        asked(&target, json, async |session| command(session, args).await)
     }
+}
+
+/// Runs a command that asks a gateway.
+fn asked(
+    target: &Target,
+    json: bool,
+    command: impl AsyncFnOnce(&Session) -> Result<Exit>,
+) -> Result<Exit> {
+    runtime()?.block_on(async {
+        let client = target::connect(target).await?;
+        let session = Session {
+            client,
+            out: Out::new(json),
+        };
+        let exit = command(&session).await;
+        session.client.close().await;
+        exit
+    })
 }
 
 impl Session {
@@ -208,6 +218,7 @@ mod tests {
             ][..],
             &["keys", "create", "ci", "--data-dir", "elsewhere", "--json"],
             &["keys", "--data-dir", "elsewhere", "list"],
+            &["keys", "first", "--data-dir", "elsewhere"],
             &["tenants", "create", "acme", "--name", "Acme", "--json"],
             &["tenants", "list", "--data-dir", "elsewhere"],
             &["call", "--json", "tool", "--arg", "a=b"],

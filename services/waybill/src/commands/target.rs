@@ -16,7 +16,7 @@ use super::{
     exit::{Exit, Failure},
 };
 use crate::{
-    compose::{Local, Role},
+    compose::{FirstKey, Local, Role, make_first_key},
     config::{BackendKind, Config, UpArgs},
     files,
 };
@@ -56,35 +56,39 @@ pub(super) async fn connect(target: &Target) -> Result<Client> {
         Some(file) => read_key(file),
         None => read_key(&files::key_file(data_dir)),
     };
-    if config.backend == BackendKind::Aws {
-        return match listening(data_dir).await {
-            Some(url) => Client::http(&url, &key()?),
-            None => looking(&config, target).await,
-        };
-    }
-    if SqliteBackend::in_use(data_dir) {
+    let embedded = data_dir.join(DATABASE).exists();
+    if config.backend == BackendKind::Embedded && SqliteBackend::in_use(data_dir) {
         return Client::http(&announced(data_dir).await?, &key()?);
     }
-    if !data_dir.join(DATABASE).exists() {
-        let shown = data_dir.display();
-        let message = format!("there is no data directory at {shown}; start one with waybill up");
-        return Err(Failure::new(Exit::Failed, message).into());
+    // `waybill up --backend aws` leaves no database, and this command may not know of its flags.
+    if (config.backend == BackendKind::Aws || !embedded)
+        && let Some(url) = listening(data_dir).await
+    {
+        return Client::http(&url, &key()?);
     }
-    looking(&config, target).await
+    if config.backend == BackendKind::Embedded && !embedded {
+        return Err(Failure::new(Exit::Failed, nothing_at(data_dir)).into());
+    }
+    // The operator's side of the gateway, in this process.
+    let key = key().context("`waybill keys first` makes the first key of an installation")?;
+    Client::local(Local::open(&config, Role::Look).await?, &key)
 }
 
-/// The operator's side of the gateway, in this process.
-async fn looking(config: &Config, target: &Target) -> Result<Client> {
-    let local = Local::open(config, Role::Look).await?;
-    let key = match &target.key_file {
-        Some(file) => read_key(file)?,
-        None => local
-            .key
-            .as_ref()
-            .map(|key| key.secret.clone())
-            .context("the door was opened with a key")?,
-    };
-    Client::local(local, &key)
+/// For `waybill keys first`, which has no key to ask a gateway with.
+pub(super) async fn first_key(target: &Target) -> Result<FirstKey> {
+    let config = local_config(target.data_dir.clone())?;
+    if config.backend == BackendKind::Embedded && !config.data_dir.join(DATABASE).exists() {
+        return Err(Failure::new(Exit::Failed, nothing_at(&config.data_dir)).into());
+    }
+    make_first_key(&config).await
+}
+
+fn nothing_at(data_dir: &Path) -> String {
+    let shown = data_dir.display();
+    format!(
+        "there is no data directory at {shown}; start one with waybill up, or set \
+         WAYBILL_BACKEND=aws and WAYBILL_PREFIX for an installation on AWS"
+    )
 }
 
 /// What `waybill up` would be configured with here, flags aside.

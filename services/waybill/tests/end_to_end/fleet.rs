@@ -126,7 +126,7 @@ impl Fleet {
         };
         // The operator's key: a service makes none.
         let mut keys = Command::new(BINARY);
-        keys.args(["keys", "list", "--data-dir"])
+        keys.args(["keys", "first", "--data-dir"])
             .arg(fleet.data_dir());
         assert!(
             fleet

@@ -57,7 +57,7 @@ impl Installation {
     pub(crate) fn key(&self) -> String {
         let directory = tempfile::tempdir().unwrap();
         let mut list = Command::new(BINARY);
-        list.args(["keys", "list", "--data-dir"])
+        list.args(["keys", "first", "--data-dir"])
             .arg(directory.path())
             .stdout(Stdio::null());
         assert!(self.reached_by(&mut list).status().unwrap().success());

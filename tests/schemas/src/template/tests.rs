@@ -10,7 +10,7 @@ use waybill_messaging::{Events, Handler as _, Subscription};
 use waybill_tool_executor::DeadlineSweep;
 
 use super::*;
-use crate::topology::SUBSCRIPTIONS_ON_AWS as SUBSCRIPTIONS;
+use crate::topology::SUBSCRIPTIONS;
 
 /// A template as data: a function of CloudFormation in the short form is its argument.
 struct Template(Value);
@@ -167,7 +167,7 @@ fn names_are_those_of_the_code() {
         ("AWS::DynamoDB::Table", "TableName", names.outbox()),
         ("AWS::SNS::Topic", "TopicName", names.topic()),
         ("AWS::Events::EventBus", "Name", names.bus()),
-        ("AWS::S3::Bucket", "BucketName", names.bucket()),
+        ("AWS::S3::Bucket", "BucketName", names.bucket(ACCOUNT)),
         ("AWS::KMS::Alias", "AliasName", names.key_alias()),
     ] {
         template.one(kind, key, &name);

@@ -142,6 +142,35 @@ pub async fn a_redriven_letter_is_as_new(f: Fixture) {
     assert!(f.none(BETA.name).await, "redriven to another subscription");
 }
 
+pub async fn all_letters_are_redriven_as_new(f: Fixture) {
+    assert_eq!(f.queue.redrive_all(ALPHA.name).await.expect("none"), 0);
+    let sent: Vec<_> = (0..3)
+        .map(|_| event(EventType::ToolCallRequested))
+        .collect();
+    f.publish(sent.clone()).await;
+    for subscription in [ALPHA.name, BETA.name] {
+        for _ in &sent {
+            let delivery = f.one(subscription).await;
+            f.bury(&delivery, "poison").await;
+        }
+    }
+    f.dead(ALPHA.name, 3).await;
+    let redriven = f.queue.redrive_all(ALPHA.name).await.expect("redrive_all");
+    assert_eq!(redriven, 3);
+    let mut again = BTreeSet::new();
+    for _ in &sent {
+        let delivery = f.one(ALPHA.name).await;
+        assert_eq!(delivery.receives, 1);
+        again.insert(delivery.event.id.clone());
+        f.settle(&delivery, Settlement::Done).await;
+    }
+    assert_eq!(again, sent.into_iter().map(|event| event.id).collect());
+    f.dead(ALPHA.name, 0).await;
+    f.dead(BETA.name, 3).await;
+    assert!(f.none(BETA.name).await, "redriven to another subscription");
+    assert_err!(f.queue.redrive_all("nothing").await, Error::Unknown(_));
+}
+
 pub async fn an_unknown_dead_letter_is_said(f: Fixture) {
     for id in ["nothing", "", "0", "'"] {
         let id = DeadLetterId(id.to_owned());

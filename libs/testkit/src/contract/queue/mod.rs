@@ -43,6 +43,7 @@ macro_rules! queue_contract {
                 too_many_receives_dead_letter,
                 too_many_expired_leases_dead_letter,
                 a_redriven_letter_is_as_new,
+                all_letters_are_redriven_as_new,
                 an_unknown_dead_letter_is_said,
                 a_body_that_is_no_event_is_dead_lettered,
                 a_settlement_concerns_its_subscription_only,
