@@ -5,12 +5,14 @@ mod clock;
 mod dispatch;
 mod error;
 mod handler;
+mod held;
 mod keyring;
 mod ledger;
 mod metered;
 mod poll;
 mod push;
 mod queue;
+mod retry;
 mod subscription;
 
 pub use blobs::{BlobKey, Blobs};

@@ -202,7 +202,7 @@ impl From<PortError> for Problem {
                 "too_large",
                 error.to_string(),
             ),
-            PortError::Broken { .. } => Self::internal(&error),
+            PortError::Broken { .. } | PortError::Refused { .. } => Self::internal(&error),
             error => Self::unavailable(&error),
         }
     }

@@ -105,6 +105,8 @@ catalogue! {
         "Times that a circuit breaker opened";
     DEAD_LETTERS = "dead_letters", Counter, Count, ["subscription"], By("subscription"),
         "Deliveries that a handler gave up";
+    PORT_FAILURES = "port_failures", Counter, Count, ["subscription"], By("subscription"),
+        "Deliveries and batches that wait because a store, a queue or a bus is away or refuses";
     DISPATCH_DURATION = "dispatch_duration", Histogram(CALL_SECONDS), Seconds, ["subscription"], By("subscription"),
         "From the receipt of a delivery, a batch or a tick to the end of its handling";
     AUDIT_PROBLEMS = "audit_problems", Gauge, Count, [], Total,
