@@ -56,8 +56,8 @@ pub(crate) fn line(text: &str, at: usize) -> usize {
 /// `"; did you mean x?"`, for whichever of `known` is most alike.
 pub(crate) fn did_you_mean<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
     known
-        .map(|name| (strsim::jaro_winkler(wrong, name), name))
-        .filter(|(alike, _)| *alike > 0.6)
+        .map(|name| (strsim::normalized_damerau_levenshtein(wrong, name), name))
+        .filter(|(alike, _)| *alike > 0.5)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, name)| format!("; did you mean {name}?"))
         .unwrap_or_default()

@@ -6,7 +6,7 @@ use crate::{
     Decision, MAX_PARTS, Policy, Question, Verdict,
     pattern::{CommandPattern, Fit, PathPattern, Text},
     policy::Standing,
-    question::Part,
+    question::{Part, shown},
     rule::{Condition, Rule},
 };
 
@@ -56,17 +56,24 @@ impl Policy {
     /// The same decision as [`Policy::decide`], and how each rule took part in it.
     pub fn explain(&self, question: &Question<'_>) -> Explanation {
         let decision = self.decide(question);
+        let concerned = self.concerned(question);
         let parts = question.parts().filter(|_| question.size() <= MAX_PARTS);
+        let explained = |part| {
+            let standing = self.weigh(&concerned, question, part);
+            self.explain_part(standing, question, part)
+        };
         Explanation {
             decision,
-            parts: parts
-                .map(|part| self.explain_part(question, part))
-                .collect(),
+            parts: parts.map(explained).collect(),
         }
     }
 
-    fn explain_part(&self, question: &Question<'_>, part: Part<'_>) -> PartExplained {
-        let Standing { verdict, rule, .. } = self.weigh(question, part);
+    fn explain_part(
+        &self,
+        Standing { verdict, rule, .. }: Standing<'_>,
+        question: &Question<'_>,
+        part: Part<'_>,
+    ) -> PartExplained {
         let explained = |each: &Rule| RuleExplained {
             name: each.name.clone(),
             line: each.line,
@@ -94,6 +101,7 @@ impl Rule {
             .map(|condition| (condition, self.check(condition, question, part)));
         let (condition, fit) = checked.into_iter().find(|(_, fit)| *fit < least)?;
         let (key, wanted, given) = self.compared(condition, question, part);
+        let given = given.map(shown);
         let why = match (given, fit) {
             (None, _) => format!("the call has none; the rule wants {wanted}"),
             (Some(given), Fit::Touches) => {

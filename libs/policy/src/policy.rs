@@ -73,22 +73,37 @@ impl Policy {
         if question.size() > MAX_PARTS {
             return too_large(question);
         }
+        let concerned = self.concerned(question);
         let judged = question
             .parts()
-            .map(|part| (part, self.weigh(question, part)));
+            .map(|part| (part, self.weigh(&concerned, question, part)));
         strictest(question, judged).expect("a call has at least one part")
+    }
+
+    /// The rules that may match a part of the call, with how far they fit before it is looked at.
+    pub(crate) fn concerned(&self, question: &Question<'_>) -> Vec<(&Rule, Fit)> {
+        let fits = self
+            .rules
+            .iter()
+            .map(|rule| (rule, rule.fit_call(question)));
+        fits.filter(|(_, fit)| *fit > Fit::No).collect()
     }
 
     /// From the first rule to the last: what covers the part replaces the verdict, what only
     /// touches it can only tighten it, and a deny ends it.
-    pub(crate) fn weigh(&self, question: &Question<'_>, part: Part<'_>) -> Standing<'_> {
+    pub(crate) fn weigh<'p>(
+        &self,
+        concerned: &[(&'p Rule, Fit)],
+        question: &Question<'_>,
+        part: Part<'_>,
+    ) -> Standing<'p> {
         let mut standing = Standing {
             verdict: self.defaults.of(question.effect),
             rule: None,
             ask: self.ask,
         };
-        for rule in &self.rules {
-            match (rule.decision, rule.fit(question, part)) {
+        for &(rule, fit) in concerned {
+            match (rule.decision, fit.min(rule.fit_part(question, part))) {
                 (_, Fit::No) | (Verdict::Allow, Fit::Touches) => {}
                 (Verdict::Deny, _) => return Standing::of(rule),
                 (_, Fit::Covers) => standing = Standing::of(rule),

@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 use waybill_events::TenantId;
 use waybill_toolkit::Effect;
 
+/// Characters of a command or a value that are told.
+const MAX_SHOWN_CHARS: usize = 1_000;
+
 /// One call, as far as it matters.
 #[derive(Clone, Debug)]
 pub struct Question<'a> {
@@ -118,7 +121,7 @@ impl fmt::Display for Target {
 }
 
 /// What is decided at a time: one command with one path, where the call has any.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Part<'a> {
     pub(crate) command: Option<&'a Command>,
     pub(crate) path: Option<&'a Target>,
@@ -159,6 +162,15 @@ impl fmt::Display for Part<'_> {
 impl Part<'_> {
     /// `None` for a call that has neither commands nor paths.
     pub(crate) fn described(&self) -> Option<String> {
-        (self.command.is_some() || self.path.is_some()).then(|| self.to_string())
+        (self.command.is_some() || self.path.is_some()).then(|| shown(self.to_string()))
     }
+}
+
+/// What is told of a text that may have megabytes.
+pub(crate) fn shown(mut text: String) -> String {
+    if let Some((at, _)) = text.char_indices().nth(MAX_SHOWN_CHARS) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
 }

@@ -45,11 +45,34 @@ pub(crate) enum Condition<'r> {
     Paths,
 }
 
+impl Condition<'_> {
+    fn is_of_part(&self) -> bool {
+        matches!(self, Self::Commands | Self::Paths)
+    }
+}
+
 impl Rule {
-    /// How far all of its conditions fit.
-    pub(crate) fn fit(&self, question: &Question<'_>, part: Part<'_>) -> Fit {
+    /// How far the conditions fit that are the same for all parts.
+    pub(crate) fn fit_call(&self, question: &Question<'_>) -> Fit {
+        let conditions = self.conditions();
+        let of_call = conditions.filter(|condition| !condition.is_of_part());
+        self.least(of_call, question, Part::default())
+    }
+
+    /// How far the others fit.
+    pub(crate) fn fit_part(&self, question: &Question<'_>, part: Part<'_>) -> Fit {
+        let of_part = self.conditions().filter(Condition::is_of_part);
+        self.least(of_part, question, part)
+    }
+
+    fn least<'r>(
+        &'r self,
+        conditions: impl Iterator<Item = Condition<'r>>,
+        question: &Question<'_>,
+        part: Part<'_>,
+    ) -> Fit {
         let mut least = Fit::Covers;
-        for condition in self.conditions() {
+        for condition in conditions {
             least = least.min(self.check(condition, question, part));
             if least == Fit::No {
                 break;

@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 
 use super::{Fit, Text};
 
+/// Items of a list that are looked at: of a longer one nothing can be told.
+const MAX_ITEMS: usize = 10_000;
+
 /// Which argument: a key of the arguments object, or a JSON pointer (RFC 6901) into it.
 #[derive(Clone, Debug)]
 pub(crate) struct Key(String);
@@ -64,6 +67,7 @@ enum Wanted {
     /// Exactly this string, whatever is in it.
     Exact(String),
     Flag(bool),
+    Number(Number),
     Range {
         min: Option<Number>,
         max: Option<Number>,
@@ -100,11 +104,7 @@ impl Wanted {
             toml::Value::String(text) => Text::parse(text).map(Self::Text),
             toml::Value::Boolean(flag) => Ok(Self::Flag(*flag)),
             toml::Value::Integer(_) | toml::Value::Float(_) => {
-                let number = Some(Number::parse(value)?);
-                Ok(Self::Range {
-                    min: number,
-                    max: number,
-                })
+                Number::parse(value).map(Self::Number)
             }
             toml::Value::Array(items) if !items.is_empty() => {
                 let items = items.iter().map(Self::parse);
@@ -149,34 +149,55 @@ impl Wanted {
     }
 
     fn fit(&self, value: &Value) -> Fit {
+        match value {
+            Value::Array(items) if items.len() <= MAX_ITEMS => {
+                Fit::each(items.iter().map(|item| self.fit_one(item)))
+            }
+            one => self.fit_one(one),
+        }
+    }
+
+    fn fit_one(&self, value: &Value) -> Fit {
         match (self, value) {
             (_, Value::Null) => Fit::No,
-            (_, Value::Array(items)) => Fit::each(items.iter().map(|item| self.fit(item))),
-            (Self::OneOf(wanted), _) => Fit::any(wanted.iter().map(|each| each.fit(value))),
-            // Whether one is in there cannot be told.
-            (_, Value::Object(_)) => Fit::Touches,
+            // Whether it is in there cannot be told.
+            (_, Value::Object(_) | Value::Array(_)) => Fit::Touches,
+            (Self::OneOf(wanted), _) => Fit::any(wanted.iter().map(|each| each.fit_one(value))),
             (Self::Text(text), Value::String(is)) => text.fit(is),
             (Self::Exact(text), Value::String(is)) if text == is => Fit::Covers,
             (Self::Flag(flag), Value::Bool(is)) => Fit::from(flag == is),
-            (Self::Range { min, max }, Value::Number(is)) => match Number::of(is) {
-                Some(is) => Fit::from(is.within(*min, *max)),
-                None => Fit::Touches,
+            (_, Value::Number(is)) => match self.holds(Number::of(is)) {
+                Some(holds) => Fit::from(holds),
+                None => self.fit_loosely(&is.to_string()),
             },
             (_, Value::String(is)) => self.fit_loosely(is),
             (_, is) => self.fit_loosely(&is.to_string()),
         }
     }
 
+    /// Whether the number is what is wanted. `None`: that, or it, is no number.
+    fn holds(&self, number: Option<Number>) -> Option<bool> {
+        let number = number?;
+        match self {
+            Self::Number(wanted) => Some(number.order(*wanted).is_eq()),
+            Self::Range { min, max } => Some(
+                min.is_none_or(|min| number.order(min).is_ge())
+                    && max.is_none_or(|max| number.order(max).is_le()),
+            ),
+            _ => None,
+        }
+    }
+
     /// For what has another type than the pattern: a tool may take `"5"` for 5.
     fn fit_loosely(&self, is: &str) -> Fit {
+        let number = is.trim().parse().ok().filter(|is: &f64| !is.is_nan());
         let fit = match self {
             Self::Text(text) => text.fit(is),
             Self::Exact(text) => Fit::from(text.eq_ignore_ascii_case(is)),
             Self::Flag(flag) => Fit::from(is.trim().eq_ignore_ascii_case(&flag.to_string())),
-            Self::Range { min, max } => match is.trim().parse::<f64>() {
-                Ok(is) if !is.is_nan() => Fit::from(Number::Real(is).within(*min, *max)),
-                _ => Fit::Touches,
-            },
+            Self::Number(_) => Fit::from(self.holds(number.map(Number::Real)) == Some(true)),
+            // `150 EUR` may be in any range.
+            Self::Range { .. } => Fit::from(self.holds(number.map(Number::Real)) != Some(false)),
             Self::OneOf(wanted) => Fit::any(wanted.iter().map(|each| each.fit_loosely(is))),
         };
         fit.min(Fit::Touches)
@@ -200,11 +221,6 @@ impl Number {
         whole
             .map(Self::Whole)
             .or_else(|| number.as_f64().map(Self::Real))
-    }
-
-    fn within(self, min: Option<Self>, max: Option<Self>) -> bool {
-        min.is_none_or(|min| self.order(min).is_ge())
-            && max.is_none_or(|max| self.order(max).is_le())
     }
 
     /// Neither is NaN: JSON has none, and the parsers refuse it.

@@ -175,3 +175,16 @@ fn names_that_mean_nothing_here_are_doubted() {
     );
     assert_eq!(policy.doubts(Known::default()), []);
 }
+
+#[test]
+fn what_is_very_long_is_cut() {
+    let call = Call {
+        commands: vec![waybill_policy::Command::new(["echo", &"ä".repeat(5_000)])],
+        ..Call::default()
+    };
+    let explanation = call.explained(&one("allow", "commands = [\"ls\"]"));
+    let part = explanation.decision.part.unwrap();
+    assert_eq!(part.chars().count(), 1_001);
+    let missed = explanation.parts[0].rules[0].missed.clone().unwrap();
+    assert!(missed.why.chars().count() < 1_100, "{}", missed.why.len());
+}

@@ -65,7 +65,7 @@ fn an_error_has_its_line_and_what_to_do() {
         ),
         (rule("arguments = { a = {} }"), 4, "{ min = 0, max = 10 }"),
         (
-            rule("arguments = { a = { mix = 1 } }"),
+            rule("arguments = { a = { mins = 1 } }"),
             4,
             "did you mean min?",
         ),
@@ -228,7 +228,7 @@ fn the_schema_knows_the_same_keys() {
     parse(&full);
     for wrong in [
         rule("command = [\"ls\"]"),
-        rule("arguments = { a = { mix = 1 } }"),
+        rule("arguments = { a = { mins = 1 } }"),
         rule("effects = [\"onse\"]"),
         "[[rules]]\ndecision = \"ask\"\n".to_owned(),
         "[[rules]]\ntools = [\"*\"]\n".to_owned(),
