@@ -96,10 +96,10 @@ impl Rule {
             Verdict::Allow => Fit::Covers,
             Verdict::Ask | Verdict::Deny => Fit::Touches,
         };
-        let checked = self
+        let mut checked = self
             .conditions()
             .map(|condition| (condition, self.check(condition, question, part)));
-        let (condition, fit) = checked.into_iter().find(|(_, fit)| *fit < least)?;
+        let (condition, fit) = checked.find(|(_, fit)| *fit < least)?;
         let (key, wanted, given) = self.compared(condition, question, part);
         let given = given.map(shown);
         let why = match (given, fit) {

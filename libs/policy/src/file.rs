@@ -129,7 +129,8 @@ pub(crate) struct WhenTable {
     pub(crate) zone: Spanned<String>,
 }
 
-/// For the schema: the names of [`Effect`].
+/// What happens when a tool runs twice.
+// For the schema: `Effect` has none.
 #[derive(JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "only its schema is used")]

@@ -15,12 +15,8 @@ pub(crate) struct Key(String);
 
 impl Key {
     pub(crate) fn parse(source: &str) -> Result<Self, String> {
-        let escapes = source.split('~').skip(1);
-        if source.starts_with('/')
-            && escapes
-                .into_iter()
-                .any(|rest| !rest.starts_with(['0', '1']))
-        {
+        let mut escapes = source.split('~').skip(1);
+        if source.starts_with('/') && escapes.any(|rest| !rest.starts_with(['0', '1'])) {
             return Err(format!(
                 "{source:?} is no JSON pointer: write ~0 for ~ and ~1 for /"
             ));
