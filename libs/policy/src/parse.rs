@@ -191,7 +191,8 @@ fn duration(written: &Spanned<String>) -> Result<Duration, Fault> {
         .and_then(|duration| Duration::try_from(duration).ok())
         .filter(|duration| (least..=most).contains(duration))
         .ok_or_else(|| {
-            let message = format!("{written:?} is no time from 10s to 24h, such as \"15m\"");
+            let text = written.get_ref();
+            let message = format!("{text:?} is no time from 10s to 24h, such as \"15m\"");
             Fault::new(written.span(), message)
         })
 }

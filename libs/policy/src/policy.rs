@@ -64,7 +64,7 @@ impl Policy {
         &self.digest
     }
 
-    pub fn rules(&self) -> usize {
+    pub fn rule_count(&self) -> usize {
         self.rules.len()
     }
 

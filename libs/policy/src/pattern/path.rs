@@ -28,6 +28,9 @@ impl PathPattern {
             .split_once(':')
             .filter(|(root, _)| !root.contains('/'));
         let (root, path) = named.unwrap_or(("*", source));
+        if root.is_empty() {
+            return Err(format!("{source:?} has no root before the colon"));
+        }
         if path.starts_with('/') {
             return Err(format!(
                 "{source:?} begins at the root of the machine: paths are relative to a root, as in \

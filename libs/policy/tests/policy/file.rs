@@ -49,6 +49,7 @@ fn an_error_has_its_line_and_what_to_do() {
         (rule("paths = [\"/etc/**\"]"), 4, "relative to a root"),
         (rule("paths = [\"a/../b\"]"), 4, "\"..\""),
         (rule("paths = [\"a//b\"]"), 4, "\"\""),
+        (rule("paths = [\":a\"]"), 4, "no root before"),
         (rule("paths = [\"{a/b,c}\"]"), 4, "is no pattern"),
         (rule("users = [\"[a\"]"), 4, "is no pattern"),
         (rule("users = [\"\"]"), 4, "1 to 1000 characters"),
@@ -119,7 +120,7 @@ fn an_error_has_its_line_and_what_to_do() {
             4,
             "whole days",
         ),
-        (rule("expires = \"soon\""), 4, "such as \"15m\""),
+        (rule("expires = \"soon\""), 4, "4: \"soon\" is no time"),
         (rule("expires = \"1s\""), 4, "from 10s to 24h"),
         (rule("expires = \"-1h\""), 4, "from 10s to 24h"),
         (rule("expires = \"25h\""), 4, "from 10s to 24h"),
@@ -202,7 +203,7 @@ fn limits_are_told() {
         });
         rules.collect::<String>()
     };
-    assert_eq!(parse(&many(1_000)).rules(), 1_000);
+    assert_eq!(parse(&many(1_000)).rule_count(), 1_000);
     let error = refused(&many(1_001));
     assert!(error.contains("at most 1000 rules"), "{error}");
     let patterns = vec!["\"a\""; 1_001].join(",");
