@@ -97,9 +97,12 @@ impl CommandPattern {
                     }
                 }
             }
+            if !next.contains(&true) {
+                return false;
+            }
             reached = next;
         }
-        reached.contains(&true)
+        true
     }
 }
 

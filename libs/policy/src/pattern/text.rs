@@ -16,20 +16,22 @@ pub(crate) struct Text {
 
 #[derive(Clone, Debug)]
 struct Globs {
+    /// Bytes of the source that stand for themselves: most texts differ there already.
+    literal: usize,
     covers: GlobMatcher,
     touches: GlobMatcher,
 }
 
 impl Text {
     pub(crate) fn parse(source: &str) -> Result<Self, String> {
-        let globs = source
-            .contains(['*', '?', '[', ']', '{', '}', '\\'])
-            .then(|| {
-                Ok::<_, String>(Box::new(Globs {
-                    covers: glob(source, false)?,
-                    touches: glob(source, true)?,
-                }))
-            });
+        let special = source.find(['*', '?', '[', ']', '{', '}', '\\']);
+        let globs = special.map(|literal| {
+            Ok::<_, String>(Box::new(Globs {
+                literal,
+                covers: glob(source, false)?,
+                touches: glob(source, true)?,
+            }))
+        });
         Ok(Self {
             source: source.to_owned(),
             globs: globs.transpose()?,
@@ -46,17 +48,24 @@ impl Text {
     }
 
     pub(crate) fn fit(&self, text: &str) -> Fit {
-        let (covers, touches) = match &self.globs {
-            None => (self.source == text, self.source.eq_ignore_ascii_case(text)),
-            Some(globs) => (
-                globs.covers.is_match(text) && !climbs(text),
-                globs.touches.is_match(text),
-            ),
+        let (touches, covers) = match &self.globs {
+            None => {
+                let touches = self.source.eq_ignore_ascii_case(text);
+                (touches, touches && self.source == text)
+            }
+            Some(globs) => {
+                let begins = text.get(..globs.literal).is_some_and(|beginning| {
+                    beginning.eq_ignore_ascii_case(&self.source[..globs.literal])
+                });
+                let touches = begins && globs.touches.is_match(text);
+                let covers = touches && globs.covers.is_match(text) && !climbs(text);
+                (touches, covers)
+            }
         };
-        match (covers, touches) {
-            (true, _) => Fit::Covers,
-            (false, true) => Fit::Touches,
-            (false, false) => Fit::No,
+        match (touches, covers) {
+            (true, true) => Fit::Covers,
+            (true, false) => Fit::Touches,
+            (false, _) => Fit::No,
         }
     }
 }
