@@ -108,8 +108,6 @@ fn world() -> impl Strategy<Value = (Policy, Call)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
-
     /// The heart: nothing is allowed along with something else.
     #[test]
     fn the_whole_gets_the_strictest_answer_of_its_parts((policy, call) in world()) {
