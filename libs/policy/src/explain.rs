@@ -104,6 +104,9 @@ impl Rule {
         let given = given.map(shown);
         let why = match (given, fit) {
             (None, _) => format!("the call has none; the rule wants {wanted}"),
+            (_, Fit::Touches) if self.is_of_paths_alone(condition, part) => {
+                "the call runs a command, which no rule about paths alone allows".to_owned()
+            }
             (Some(given), Fit::Touches) => {
                 format!("{given} is not certainly covered by {wanted}, as it must be to be allowed")
             }
@@ -113,6 +116,10 @@ impl Rule {
             condition: key,
             why,
         })
+    }
+
+    fn is_of_paths_alone(&self, condition: Condition<'_>, part: Part<'_>) -> bool {
+        matches!(condition, Condition::Paths) && self.most_by_paths(part) < Fit::Covers
     }
 
     /// The condition's key, what it wants and what the call has.

@@ -127,10 +127,20 @@ impl Rule {
             }),
             Condition::Paths => part.path.map(|path| {
                 let patterns = self.paths.iter();
-                Fit::any(patterns.map(|pattern| pattern.fit(path)))
+                let fit = Fit::any(patterns.map(|pattern| pattern.fit(path)));
+                fit.min(self.most_by_paths(part))
             }),
         };
         fit.unwrap_or(Fit::No)
+    }
+
+    /// What a command does is not in the paths that are stated with it: paths alone cover none.
+    pub(crate) fn most_by_paths(&self, part: Part<'_>) -> Fit {
+        if self.commands.is_empty() && part.command.is_some() {
+            Fit::Touches
+        } else {
+            Fit::Covers
+        }
     }
 
     /// Whether it is about every call of these tools.

@@ -144,6 +144,21 @@ fn each_command_is_held_to_act_on_each_path() {
     assert_eq!(verdict(&["rm x"], &["src/x"]), Verdict::Ask);
 }
 
+/// `rm -rf ~` can be run in `src`.
+#[test]
+fn paths_alone_allow_no_commands() {
+    let call = Call {
+        paths: vec![Target::new("project", "src")],
+        ..Call::running(["rm x"])
+    };
+    assert_eq!(fit("paths = [\"**\"]", &call), "touches");
+    assert_eq!(fit("paths = [\"**\"]\ncommands = [\"*\"]", &call), "covers");
+    assert_eq!(fit("commands = [\"rm x\"]", &call), "covers");
+    let told = call.explained(&one("allow", "paths = [\"**\"]")).parts;
+    let missed = told[0].rules[0].missed.as_ref().unwrap();
+    assert!(missed.why.contains("paths alone"), "{}", missed.why);
+}
+
 #[test]
 fn more_parts_than_are_looked_at_are_denied() {
     let allow = parse("[defaults]\nonce = \"allow\"\n");

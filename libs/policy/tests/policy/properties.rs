@@ -229,6 +229,16 @@ proptest! {
         prop_assert_eq!(call.verdict(&policy_with("ask", &rules)), expected);
     }
 
+    #[test]
+    fn who_allows_paths_allows_no_commands(mut rules in vec(rule(), 0..6), call in call()) {
+        prop_assume!(!call.commands.is_empty());
+        for rule in &mut rules {
+            rule.commands = None;
+            rule.paths.get_or_insert_with(|| "**".to_owned());
+        }
+        prop_assert!(call.verdict(&policy_with("ask", &rules)) >= Verdict::Ask);
+    }
+
     /// `git push` is denied in whatever form.
     #[test]
     fn a_denied_command_is_not_disguised(
