@@ -11,6 +11,7 @@ mod metered;
 mod poll;
 mod push;
 mod queue;
+mod secrets;
 mod subscription;
 
 pub use blobs::{BlobKey, Blobs};
@@ -26,5 +27,6 @@ pub use metered::metered;
 pub use poll::{Driver, Limits};
 pub use push::{Outcome, Pushed, push, push_batch};
 pub use queue::{DeadLetter, DeadLetterId, Delivery, Depth, Queue, Receipt, Settlement};
+pub use secrets::{ListedSecret, NoSecret, SecretName, SecretValue, Secrets};
 pub use subscription::{Batching, Events, Subscription};
 pub use waybill_telemetry::metrics::Meter;
