@@ -14,6 +14,7 @@ pub mod provision;
 mod queue;
 #[cfg(test)]
 mod script;
+mod secrets;
 mod sweep;
 mod wire;
 
@@ -26,5 +27,6 @@ pub use keyring::{CacheBounds, CachedKeyRing, KmsKeyRing};
 pub use ledger::DynamoLedger;
 pub use names::Names;
 pub use queue::{Arrived, SqsQueue};
+pub use secrets::SecretsManager;
 pub use sweep::OutboxSweep;
 pub use wire::{Faults, Operation, Requests};

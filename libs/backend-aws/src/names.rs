@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use waybill_messaging::SecretName;
+
 /// Names under one prefix: two installations share an account under two prefixes. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Names(Arc<str>);
@@ -10,6 +12,10 @@ impl Names {
     /// `prefix`: 1 to 20 of `a-z 0-9 -`, such as `waybill-dev`.
     pub fn new(prefix: impl Into<Arc<str>>) -> Self {
         Self(prefix.into())
+    }
+
+    pub fn prefix(&self) -> &str {
+        &self.0
     }
 
     /// The ledger's records, and its index.
@@ -47,6 +53,15 @@ impl Names {
 
     pub fn bucket(&self) -> String {
         self.under("blobs")
+    }
+
+    /// What the names of its secrets begin with.
+    pub fn secrets(&self) -> String {
+        format!("{}/", self.0)
+    }
+
+    pub fn secret(&self, name: &SecretName) -> String {
+        format!("{}/{name}", self.0)
     }
 
     /// The master key's alias.

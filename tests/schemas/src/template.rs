@@ -49,6 +49,7 @@ struct Called {
     bus: String,
     bucket: String,
     key_alias: String,
+    secrets: String,
 }
 
 /// The template of these services. `services`: as in `infra/services.toml`.
@@ -89,6 +90,7 @@ fn called(names: &Names) -> Called {
         bus: names.bus(),
         bucket: names.bucket(),
         key_alias: names.key_alias(),
+        secrets: names.secrets(),
     }
 }
 
