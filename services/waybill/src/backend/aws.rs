@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result};
 use waybill_audit_sink::AuditSink;
 use waybill_backend_aws::{
     Aspect, CacheBounds, CachedKeyRing, Clients, CloudWatchMetrics, DynamoLedger, EventRelay,
-    Faults, Finding, Health, KmsKeyRing, Names, OutboxSweep, S3Blobs, Settings, SqsQueue,
+    Faults, Finding, Health, KmsKeyRing, Names, OutboxSweep, S3Blobs, SecretsManager, Settings,
+    SqsQueue,
     provision::{self, Found, Removed},
 };
 use waybill_ingress::{Check, Verdict};
@@ -70,6 +71,7 @@ pub(crate) async fn open_pushed(
             CacheBounds::default(),
         )),
         blobs: Arc::new(S3Blobs::new(&clients, &names, clock.clone())),
+        secrets: Arc::new(SecretsManager::new(&clients, &names)),
         checks: checks(&Health::new(&clients, &names, TOPOLOGY, clock.clone())),
         reconcilers: vec![Reconciler::new(sweep, SWEEP_EVERY)],
         exporter: Exporter::Sent(sent, clock.clone()),
