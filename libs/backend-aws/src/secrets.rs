@@ -3,10 +3,7 @@
 use async_trait::async_trait;
 use aws_sdk_secretsmanager::{
     error::{ProvideErrorMetadata, SdkError},
-    operation::{
-        create_secret::CreateSecretError, list_secrets::ListSecretsOutput,
-        put_secret_value::PutSecretValueError,
-    },
+    operation::{list_secrets::ListSecretsOutput, put_secret_value::PutSecretValueError},
     types::{Filter, FilterNameStringType, SecretListEntry, Tag},
 };
 use chrono::{DateTime, Utc};
@@ -21,10 +18,9 @@ pub(crate) const RECOVERY_DAYS: i64 = 7;
 const TAG: &str = "waybill-installation";
 /// A put meets another's, and each step of it another state. More is a bug.
 const MAX_STEPS: usize = 8;
-/// What is said of a secret that is not there, or not any more.
-const GONE: &[&str] = &[NOT_FOUND, MARKED];
 const NOT_FOUND: &str = "ResourceNotFoundException";
-/// Also said of a secret that waits for its deletion.
+const EXISTS: &str = "ResourceExistsException";
+/// Said of a secret that waits for its deletion.
 const MARKED: &str = "InvalidRequestException";
 
 /// [`Secrets`] as `PREFIX/NAME`, under the account's key for Secrets Manager. The token that the SDK
@@ -67,14 +63,7 @@ impl SecretsManager {
         let created = self.client.create_secret().name(id).tags(tag);
         match created.secret_string(value.expose()).send().await {
             Ok(_) => Ok(true),
-            Err(error)
-                if error.as_service_error().is_some_and(|error| {
-                    CreateSecretError::is_resource_exists_exception(error)
-                        || CreateSecretError::is_invalid_request_exception(error)
-                }) =>
-            {
-                Ok(false)
-            }
+            Err(error) if matches!(code(&error), Some(EXISTS | MARKED)) => Ok(false),
             Err(error) => Err(port_error("a secret cannot be made", error)),
         }
     }
@@ -83,7 +72,7 @@ impl SecretsManager {
     async fn restore(&self, id: &str) -> Result<()> {
         match self.client.restore_secret().secret_id(id).send().await {
             Ok(_) => Ok(()),
-            Err(error) if code(&error).is_some_and(|code| GONE.contains(&code)) => Ok(()),
+            Err(error) if gone(&error) => Ok(()),
             Err(error) => Err(port_error("a removed secret cannot be restored", error)),
         }
     }
@@ -95,7 +84,7 @@ impl Secrets for SecretsManager {
         let get = self.client.get_secret_value();
         let got = match get.secret_id(self.names.secret(name)).send().await {
             Ok(got) => got,
-            Err(error) if code(&error).is_some_and(|code| GONE.contains(&code)) => return Ok(None),
+            Err(error) if gone(&error) => return Ok(None),
             Err(error) => return Err(port_error("a secret cannot be read", error)),
         };
         let unreadable = |cause: String| Error::broken("a secret cannot be read", cause);
@@ -130,7 +119,7 @@ impl Secrets for SecretsManager {
         let remove = remove.secret_id(self.names.secret(name));
         match remove.recovery_window_in_days(RECOVERY_DAYS).send().await {
             Ok(_) => Ok(true),
-            Err(error) if code(&error).is_some_and(|code| GONE.contains(&code)) => Ok(false),
+            Err(error) if gone(&error) => Ok(false),
             Err(error) => Err(port_error("a secret cannot be removed", error)),
         }
     }
@@ -163,11 +152,100 @@ impl SecretsManager {
     }
 }
 
-fn code<E, R>(error: &SdkError<E, R>) -> Option<&str>
-where
-    E: ProvideErrorMetadata,
-{
-    error
-        .as_service_error()
-        .and_then(ProvideErrorMetadata::code)
+/// It is not there, or not any more.
+fn gone<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    matches!(code(error), Some(NOT_FOUND | MARKED))
+}
+
+fn code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Option<&str> {
+    let said = error.as_service_error();
+    said.and_then(ProvideErrorMetadata::code)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::script::Script;
+
+    fn said(status: u16, kind: &str) -> (u16, String) {
+        (status, json!({ "__type": kind }).to_string())
+    }
+
+    fn refused(kind: &str) -> (u16, String) {
+        said(400, kind)
+    }
+
+    fn done() -> (u16, String) {
+        (200, "{}".to_owned())
+    }
+
+    async fn put(answers: Vec<(u16, String)>) -> (Result<()>, Vec<Value>) {
+        let (clients, script) = Script::clients(answers).await;
+        let secrets = SecretsManager::new(&clients, &Names::new("test"));
+        let name = SecretName::parse("a").unwrap();
+        let value = SecretValue::new("x".to_owned()).unwrap();
+        (secrets.put(&name, &value).await, script.asked_json())
+    }
+
+    fn operation(request: &Value) -> &'static str {
+        match (request.get("Name"), request.get("SecretString")) {
+            (Some(_), _) => "create",
+            (None, Some(_)) => "put",
+            (None, None) => "restore",
+        }
+    }
+
+    #[tokio::test]
+    async fn a_put_goes_on_from_whatever_it_meets() {
+        for (answers, wanted) in [
+            (vec![done()], &["put"][..]),
+            (vec![refused(NOT_FOUND), done()], &["put", "create"]),
+            (
+                vec![refused(NOT_FOUND), refused(EXISTS), done()],
+                &["put", "create", "put"],
+            ),
+            (
+                vec![refused(MARKED), done(), done()],
+                &["put", "restore", "put"],
+            ),
+            (
+                vec![refused(MARKED), refused(MARKED), done()],
+                &["put", "restore", "put"],
+            ),
+        ] {
+            let (ended, asked) = put(answers).await;
+            ended.unwrap();
+            let operations: Vec<_> = asked.iter().map(operation).collect();
+            assert_eq!(operations, wanted);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_put_ends_where_others_always_remove_it() {
+        let answers = (0..MAX_STEPS).flat_map(|_| [refused(MARKED), done()]);
+        let (ended, asked) = put(answers.collect()).await;
+        assert!(matches!(ended, Err(Error::Unavailable { .. })), "{ended:?}");
+        assert_eq!(asked.len(), 2 * MAX_STEPS);
+    }
+
+    #[tokio::test]
+    async fn a_retry_makes_no_second_version() {
+        let (ended, asked) = put(vec![said(500, "InternalServiceError"), done()]).await;
+        ended.unwrap();
+        let token = |request: &Value| request["ClientRequestToken"].as_str().unwrap().to_owned();
+        assert_eq!(token(&asked[0]), token(&asked[1]));
+    }
+
+    #[tokio::test]
+    async fn a_denial_is_for_a_person_and_throttling_passes() {
+        let (denied, _) = put(vec![refused("AccessDeniedException")]).await;
+        assert!(matches!(denied, Err(Error::Broken { .. })), "{denied:?}");
+        let (slowed, _) = put(vec![refused("ThrottlingException"); 3]).await;
+        assert!(
+            matches!(slowed, Err(Error::Unavailable { .. })),
+            "{slowed:?}"
+        );
+    }
 }
