@@ -13,6 +13,7 @@ mod poll;
 mod push;
 mod queue;
 mod retry;
+mod secrets;
 mod subscription;
 
 pub use blobs::{BlobKey, Blobs};
@@ -28,5 +29,6 @@ pub use metered::metered;
 pub use poll::{Driver, Limits};
 pub use push::{Outcome, Pushed, push, push_batch};
 pub use queue::{DeadLetter, DeadLetterId, Delivery, Depth, Queue, Receipt, Settlement};
+pub use secrets::{ListedSecret, NoSecret, SecretName, SecretValue, Secrets};
 pub use subscription::{Batching, Events, Subscription};
 pub use waybill_telemetry::metrics::Meter;

@@ -14,7 +14,10 @@ use waybill_calls::Status;
 use waybill_identity::{ApiKey, NewKey, Tenant};
 
 use crate::{
-    admin::keys::{Create, CreateTenant, KeyList, TenantList},
+    admin::{
+        keys::{Create, CreateTenant, KeyList, TenantList},
+        secrets::{SecretList, SetSecret},
+    },
     calls::{CallList, NewCall, ToolList},
     problem,
 };
@@ -218,6 +221,12 @@ const LETTER: [(&str, &str, &str); 2] = [
     ("id", "path", "The dead letter's id."),
 ];
 
+const SECRET: (&str, &str, &str) = (
+    "name",
+    "path",
+    "1 to 64 of a-z 0-9 - _ /, such as github/token.",
+);
+
 const OPERATIONS: &[Operation] = &[
     on(
         "get",
@@ -375,6 +384,33 @@ const OPERATIONS: &[Operation] = &[
     .reads(of::<CreateTenant>),
     on(
         "get",
+        "/admin/secrets",
+        Access::Admin,
+        "The secrets that configuration can refer to",
+        &[json(
+            "Their names. No route tells a value.",
+            of::<SecretList>,
+        )],
+    ),
+    on(
+        "put",
+        "/admin/secrets/{name}",
+        Access::Admin,
+        "Set a secret",
+        &[plain("It is kept, for the next start.")],
+    )
+    .takes(&[SECRET])
+    .reads(of::<SetSecret>),
+    on(
+        "delete",
+        "/admin/secrets/{name}",
+        Access::Admin,
+        "Remove a secret",
+        &[plain("It is gone."), with("404", "There was none.", None)],
+    )
+    .takes(&[SECRET]),
+    on(
+        "get",
         "/admin/queues",
         Access::Admin,
         "How full the queues are",
@@ -503,7 +539,7 @@ mod tests {
     use super::*;
 
     /// Every file that has routes, and what they are nested under.
-    const SOURCES: [(&str, &str); 9] = [
+    const SOURCES: [(&str, &str); 10] = [
         ("", include_str!("status.rs")),
         ("", include_str!("calls.rs")),
         ("", include_str!("health.rs")),
@@ -511,6 +547,7 @@ mod tests {
         ("", include_str!("openapi.rs")),
         ("/admin", include_str!("admin/keys.rs")),
         ("/admin", include_str!("admin/queues.rs")),
+        ("/admin", include_str!("admin/secrets.rs")),
         ("/admin", include_str!("admin/audit.rs")),
         ("/admin", include_str!("admin/doctor.rs")),
     ];
@@ -520,6 +557,8 @@ mod tests {
             let routes = source.split(".route(").skip(1);
             routes.filter_map(move |rest| {
                 let path = rest.trim_start().strip_prefix('"')?.split('"').next()?;
+                // OpenAPI knows no parameter of several segments.
+                let path = path.replace("{*", "{");
                 path.starts_with('/').then(|| format!("{prefix}{path}"))
             })
         });

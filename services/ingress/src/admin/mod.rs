@@ -1,9 +1,11 @@
-//! The operator's routes: keys, tenants, queues, dead letters, the audit trail, the doctor. Scope `admin`.
+//! The operator's routes: keys, tenants, secrets, queues, dead letters, the audit trail, the doctor.
+//! Scope `admin`.
 
 mod audit;
 pub(crate) mod doctor;
 pub(crate) mod keys;
 mod queues;
+pub(crate) mod secrets;
 
 use axum::Router;
 use waybill_identity::Audit;
@@ -18,8 +20,9 @@ pub(crate) fn router(gateway: &Gateway) -> Router {
         .merge(queues::router(
             gateway.bus.queue.clone(),
             gateway.subscriptions.clone(),
-            audit,
+            audit.clone(),
         ))
+        .merge(secrets::router(gateway.secrets.clone(), audit))
         .merge(audit::router(gateway.trail.clone()))
         .merge(doctor::router(gateway.checks.clone()))
 }

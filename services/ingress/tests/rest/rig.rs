@@ -41,6 +41,7 @@ use waybill_toolkit::{
     CallToolResult, ContentBlock, Effect, JsonObject, Registry, Tool, ToolContext, ToolResult,
     ToolSpec, Toolkit,
 };
+use waybill_vault::SealedSecrets;
 
 pub(crate) const WORKER: Subscription =
     Subscription::new("worker", Events::Only(&[EventType::ToolCallRequested]));
@@ -110,6 +111,7 @@ pub(crate) async fn rig_with(setup: Setup) -> Rig {
     let blobs = Arc::new(MemoryBlobs::default());
     let calls = Calls::new(ledger.clone(), blobs, clock.clone());
     let keys = Keys::new(ledger.clone(), clock.clone());
+    let secrets = SealedSecrets::new(ledger.clone(), Arc::new(PlainKeyRing), clock.clone());
     let registry = Registry::default();
     registry.set(&Fixtures).unwrap();
     let desk = Desk::new(calls.clone(), registry, clock, DeskLimits::default());
@@ -133,6 +135,7 @@ pub(crate) async fn rig_with(setup: Setup) -> Rig {
         },
         keys: keys.clone(),
         trail: Trail::new(ledger.clone(), chain_key.clone()),
+        secrets: Arc::new(secrets),
         bus: bus.clone(),
         subscriptions: TOPOLOGY.into(),
         checks: Arc::new(checks),
