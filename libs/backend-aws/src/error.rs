@@ -21,7 +21,9 @@ const REFUSED: &[&str] = &[
 /// Refusals of this request, which no waiting mends.
 const BROKEN: &[&str] = &[
     "InvalidParameter",
+    "InvalidParameterException",
     "InvalidParameterValue",
+    "InvalidRequestException",
     "NotFoundException",
     "ValidationError",
     "ValidationException",
