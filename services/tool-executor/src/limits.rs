@@ -57,8 +57,11 @@ pub(crate) const MAX_RESULT: usize = 16 * 1024 * 1024;
 /// How often a large result is put before it is given up.
 pub(crate) const KEEP_TRIES: u32 = 3;
 
-/// Calls that one tick expires: writes and events of one commit.
+/// Overdue calls that are read together and ended at once.
 pub(crate) const SWEEP_STEP: usize = 40;
+/// How long a tick goes on to the next step. The last one and what has expired take the rest of the
+/// subscription's time.
+pub(crate) const SWEEP_TIME: Duration = Duration::from_secs(20);
 /// A running call's own worker ends it at the deadline; the sweep steps in after this.
 pub(crate) const SWEEP_GRACE: Duration = Duration::from_secs(5);
 /// Expired records, marks and blobs that are removed in one step, and steps of one tick: more than
@@ -68,6 +71,8 @@ pub(crate) const EXPIRE_STEPS: usize = 32;
 
 #[cfg(test)]
 mod tests {
+    use waybill_messaging::Handler;
+
     use super::*;
 
     #[test]
@@ -75,6 +80,12 @@ mod tests {
         let longest = Duration::from_hours(24);
         let parked: Duration = (1..MAX_RECEIVES).map(least_park).sum();
         assert!(parked > longest + Duration::from_hours(1), "{parked:?}");
+    }
+
+    #[test]
+    fn a_sweep_ends_within_its_time() {
+        let timeout = crate::DeadlineSweep::SUBSCRIPTION.timeout;
+        assert!(SWEEP_TIME + Duration::from_secs(5) < timeout);
     }
 
     #[test]

@@ -99,6 +99,8 @@ catalogue! {
         "Calls ended, by state: completed, failed, cancelled, expired";
     CALLS_FAILED = "calls_failed", Counter, Count, ["reason"], By("reason"),
         "Calls that ended without an answer, by the code of their error, such as `outcome_unknown`";
+    CALLS_UNREADABLE = "calls_unreadable", Counter, Count, [], Total,
+        "Times that a call was skipped because its record is corrupt or of a newer version";
     CALL_DURATION = "call_duration", Histogram(CALL_SECONDS), Seconds, ["tool"], Total,
         "From acceptance to outcome";
     CIRCUITS_OPENED = "circuits_opened", Counter, Count, ["upstream"], Total,
