@@ -45,6 +45,9 @@ pub enum Error {
     Fenced(#[from] Fenced),
     #[error("cannot reach the ledger")]
     Port(#[from] waybill_messaging::Error),
+    /// The commit of a new call gave no answer. The call may be there now or in a moment.
+    #[error("it is not known whether the call was recorded")]
+    Unclear(#[source] waybill_messaging::Error),
     #[error("the stored record of a call cannot be read")]
     Corrupt(#[source] serde_json::Error),
 }
@@ -148,7 +151,7 @@ impl Calls {
             seen: Vec::new(),
         };
         let Some(key) = idempotency else {
-            self.ledger.commit(commit).await?;
+            self.ledger.commit(commit).await.map_err(uncommitted)?;
             return Ok(Submitted {
                 stored: Stored { call, version: 1 },
                 fresh: true,
@@ -171,7 +174,7 @@ impl Calls {
                 fresh: true,
             }),
             Err(waybill_messaging::Error::Conflict { .. }) => self.repeated(&key, &call).await,
-            Err(error) => Err(error.into()),
+            Err(error) => Err(uncommitted(error)),
         }
     }
 
@@ -523,6 +526,13 @@ fn stored(record: &Record) -> Result<Stored, Error> {
         call,
         version: record.version,
     })
+}
+
+fn uncommitted(error: waybill_messaging::Error) -> Error {
+    match error {
+        waybill_messaging::Error::Unavailable { .. } => Error::Unclear(error),
+        refused => refused.into(),
+    }
 }
 
 fn span(duration: Duration) -> TimeDelta {
