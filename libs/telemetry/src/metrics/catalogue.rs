@@ -111,6 +111,8 @@ catalogue! {
         "From the receipt of a delivery, a batch or a tick to the end of its handling";
     AUDIT_PROBLEMS = "audit_problems", Gauge, Count, [], Total,
         "Problems that the last verification of the audit trail found";
+    AUDIT_PASS_AGE = "audit_pass_age", Gauge, Seconds, [], Total,
+        "Time since the newest complete pass over the audit trail began";
     HTTP_REQUESTS = "http_requests", Counter, Count, ["route", "method", "status"], Total,
         "HTTP requests answered";
     HTTP_REQUEST_DURATION = "http_request_duration", Histogram(REQUEST_SECONDS), Seconds, ["route"], Total,
