@@ -15,6 +15,11 @@ use crate::{
     plan::{expired, outcome_unknown},
 };
 
+const _: () = assert!(
+    SWEEP_TIME.as_secs() + 5 < DeadlineSweep::SUBSCRIPTION.timeout.as_secs(),
+    "a tick ends by itself"
+);
+
 /// A reconciler: each tick takes the next step, and no tick is missed when one is lost.
 pub struct DeadlineSweep {
     calls: Calls,
