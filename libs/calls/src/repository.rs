@@ -11,8 +11,9 @@ use waybill_events::{
     ToolCallRequested,
 };
 use waybill_messaging::{
-    BlobKey, Blobs, Clock, Commit, Expect, IndexEntry, Key, Ledger, Range, Record, Write,
+    BlobKey, Blobs, Clock, Commit, Expect, IndexEntry, Key, Ledger, Meter, Range, Record, Write,
 };
+use waybill_telemetry::metrics::CALLS_UNREADABLE;
 
 use crate::{
     Call, CallState, Fenced, INLINE_LIMIT, Outcome, Payload,
@@ -20,8 +21,6 @@ use crate::{
     digest,
 };
 
-/// Partitions of the index of open calls: no single one takes every write.
-const OPEN_SHARDS: u8 = 8;
 /// Conflicts that one change of a call may meet.
 const MAX_CONFLICTS: usize = 8;
 /// A hundred years, so that no time overflows.
@@ -46,6 +45,9 @@ pub enum Error {
     Fenced(#[from] Fenced),
     #[error("cannot reach the ledger")]
     Port(#[from] waybill_messaging::Error),
+    /// The commit of a new call gave no answer. The call may be there now or in a moment.
+    #[error("it is not known whether the call was recorded")]
+    Unclear(#[source] waybill_messaging::Error),
     #[error("the stored record of a call cannot be read")]
     Corrupt(#[source] serde_json::Error),
 }
@@ -99,6 +101,7 @@ pub struct Calls {
     ledger: Arc<dyn Ledger>,
     blobs: Arc<dyn Blobs>,
     clock: Clock,
+    meter: Meter,
 }
 
 /// The record behind an idempotency key.
@@ -111,12 +114,23 @@ struct Idempotent {
 }
 
 impl Calls {
+    /// Partitions of the index of open calls: no single one takes every write.
+    pub const OPEN_SHARDS: u8 = 8;
+
     pub fn new(ledger: Arc<dyn Ledger>, blobs: Arc<dyn Blobs>, clock: Clock) -> Self {
         Self {
             ledger,
             blobs,
             clock,
+            meter: Meter::default(),
         }
+    }
+
+    /// Counts in `meter`.
+    #[must_use]
+    pub fn metered(mut self, meter: &Meter) -> Self {
+        self.meter = meter.clone();
+        self
     }
 
     /// Commits the call and its event in one step. The call exists when this returns, even if the
@@ -137,7 +151,7 @@ impl Calls {
             seen: Vec::new(),
         };
         let Some(key) = idempotency else {
-            self.ledger.commit(commit).await?;
+            self.ledger.commit(commit).await.map_err(uncommitted)?;
             return Ok(Submitted {
                 stored: Stored { call, version: 1 },
                 fresh: true,
@@ -160,7 +174,7 @@ impl Calls {
                 fresh: true,
             }),
             Err(waybill_messaging::Error::Conflict { .. }) => self.repeated(&key, &call).await,
-            Err(error) => Err(error.into()),
+            Err(error) => Err(uncommitted(error)),
         }
     }
 
@@ -192,35 +206,29 @@ impl Calls {
             range = range.from(CallId::new(since, 0).as_str());
         }
         let page = self.ledger.list(&format!("calls/{tenant}"), range).await?;
-        let mut calls = Vec::with_capacity(page.records.len());
-        for record in &page.records {
-            let stored = stored(record)?;
-            let fits = filter
-                .tool
-                .as_ref()
-                .is_none_or(|tool| *tool == stored.call.tool)
-                && filter.state.is_none_or(|state| state == stored.call.state);
-            if fits {
-                calls.push(stored);
-            }
-        }
+        let CallFilter { tool, state, .. } = filter;
+        let fits = |call: &Call| {
+            tool.as_ref().is_none_or(|tool| *tool == call.tool)
+                && state.is_none_or(|state| state == call.state)
+        };
+        let calls = self.readable(&page.records);
+        let calls = calls.filter(|stored| fits(&stored.call)).collect();
         Ok((calls, page.next))
     }
 
-    /// Open calls whose deadline has passed, up to `limit`.
-    pub async fn overdue(&self, limit: usize) -> Result<Vec<Stored>, Error> {
+    /// A page of the open calls whose deadline has passed, up to `limit`, and where the next begins.
+    /// `shard`: which of [`Self::OPEN_SHARDS`] parts of them. The longest overdue come first.
+    pub async fn overdue(
+        &self,
+        shard: u8,
+        limit: usize,
+        after: Option<String>,
+    ) -> Result<(Vec<Stored>, Option<String>), Error> {
         // An entry goes on after its time: the next millisecond is the first that is not due.
         let now = sortable(self.clock.now() + TimeDelta::milliseconds(1));
-        let mut overdue = Vec::new();
-        for shard in 0..OPEN_SHARDS {
-            let range = Range::first(limit).to(now.clone());
-            let page = self.ledger.query(&open_partition(shard), range).await?;
-            for record in &page.records {
-                overdue.push(stored(record)?);
-            }
-        }
-        overdue.truncate(limit);
-        Ok(overdue)
+        let range = Range::first(limit).to(now).after(after);
+        let page = self.ledger.query(&open_partition(shard), range).await?;
+        Ok((self.readable(&page.records).collect(), page.next))
     }
 
     /// Asks for the end of a call. One that has ended stays as it is: cancelling is idempotent.
@@ -356,7 +364,7 @@ impl Calls {
     pub fn write(call: &Call, expect: Expect) -> Write {
         let open = !call.state.is_terminal();
         let entry = || {
-            let shard = call.id.as_str().bytes().last().unwrap_or(0) % OPEN_SHARDS;
+            let shard = call.id.as_str().bytes().last().unwrap_or(0) % Self::OPEN_SHARDS;
             let sort = format!("{}/{}", sortable(call.deadline), call.id);
             IndexEntry::new(open_partition(shard), sort)
         };
@@ -418,11 +426,9 @@ impl Calls {
             )
             .await?;
         let idempotency = new.idempotency_key.map(|key| {
+            // The tenant's, whichever of its API keys asks: one may be rotated between two tries.
             let partition = format!("idempotency/{}", new.tenant);
-            Key::new(
-                partition,
-                digest(&Value::String(format!("{}/{key}", new.principal))),
-            )
+            Key::new(partition, digest(&Value::String(key)))
         });
         let call = Call {
             id: new.id,
@@ -464,6 +470,18 @@ impl Calls {
         Ok(Submitted {
             stored,
             fresh: false,
+        })
+    }
+
+    /// Without those that are corrupt or of a newer version: one keeps no other from its reader.
+    fn readable(&self, records: &[Record]) -> impl Iterator<Item = Stored> {
+        records.iter().filter_map(|record| {
+            let skip = |error: &Error| {
+                self.meter.add(&CALLS_UNREADABLE, &[], 1);
+                let error = error as &dyn std::error::Error;
+                tracing::error!(error, key = %record.key, "skipped a call");
+            };
+            stored(record).inspect_err(skip).ok()
         })
     }
 
@@ -509,6 +527,13 @@ fn stored(record: &Record) -> Result<Stored, Error> {
         call,
         version: record.version,
     })
+}
+
+fn uncommitted(error: waybill_messaging::Error) -> Error {
+    match error {
+        waybill_messaging::Error::Unavailable { .. } => Error::Unclear(error),
+        refused => refused.into(),
+    }
 }
 
 fn span(duration: Duration) -> TimeDelta {

@@ -327,6 +327,11 @@ const OPERATIONS: &[Operation] = &[
                 "The arguments do not fit; details.violations says where.",
                 None,
             ),
+            with(
+                "503",
+                "acceptance_unknown: look at details.statusUrl before you call again.",
+                None,
+            ),
         ],
     )
     .takes(&[
@@ -334,7 +339,7 @@ const OPERATIONS: &[Operation] = &[
         (
             "Idempotency-Key",
             "header",
-            "The same key, tool and arguments are the same call.",
+            "The same key, tool and arguments of a tenant are the same call.",
         ),
         ("traceparent", "header", "W3C Trace Context."),
     ])

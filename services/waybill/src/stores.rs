@@ -73,6 +73,8 @@ impl Stores {
 
     fn over(backend: Backend, clock: Clock, meter: Meter) -> Self {
         let ledger = metered(backend.ledger, &meter);
+        let calls = Calls::new(ledger.clone(), backend.blobs.clone(), clock.clone());
+        let calls = calls.metered(&meter);
         let bus = Bus {
             ledger: ledger.clone(),
             queue: backend.queue,
@@ -80,7 +82,7 @@ impl Stores {
             meter,
         };
         Self {
-            calls: Calls::new(ledger.clone(), backend.blobs.clone(), clock.clone()),
+            calls,
             clock,
             ledger,
             blobs: backend.blobs,

@@ -10,3 +10,4 @@ mod calls;
 mod rig;
 mod service;
 mod status;
+mod unclear;

@@ -445,6 +445,8 @@ pub(crate) struct Breakable {
     inner: SqliteBackend,
     broken: AtomicBool,
     full: AtomicBool,
+    mute: AtomicBool,
+    blind: AtomicBool,
     commits: AtomicUsize,
 }
 
@@ -454,6 +456,8 @@ impl Breakable {
             inner,
             broken: AtomicBool::new(false),
             full: AtomicBool::new(false),
+            mute: AtomicBool::new(false),
+            blind: AtomicBool::new(false),
             commits: AtomicUsize::new(0),
         }
     }
@@ -461,6 +465,16 @@ impl Breakable {
     /// No room for writes any more; reads go on.
     pub(crate) fn fill_up(&self) {
         self.full.store(true, Ordering::Relaxed);
+    }
+
+    /// Commits happen from now on, and their answers are lost.
+    pub(crate) fn mute(&self) {
+        self.mute.store(true, Ordering::Relaxed);
+    }
+
+    /// Nobody can wait for a change any more.
+    pub(crate) fn blind(&self) {
+        self.blind.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn commits(&self) -> usize {
@@ -487,7 +501,11 @@ impl Ledger for Breakable {
         if self.full.load(Ordering::Relaxed) {
             return Err(Error::unavailable("the disk is full", "secret inside"));
         }
-        self.inner.commit(commit).await
+        let committed = self.inner.commit(commit).await;
+        if self.mute.load(Ordering::Relaxed) {
+            return Err(Error::unavailable("no answer in time", "secret inside"));
+        }
+        committed
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Record>> {
@@ -507,6 +525,9 @@ impl Ledger for Breakable {
 
     async fn changed(&self, key: &Key, after: u64, wait: Duration) -> Result<Option<Record>> {
         self.works()?;
+        if self.blind.load(Ordering::Relaxed) {
+            return Err(Error::unavailable("no answer in time", "secret inside"));
+        }
         self.inner.changed(key, after, wait).await
     }
 
