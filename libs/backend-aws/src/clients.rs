@@ -41,6 +41,7 @@ pub struct Clients {
     pub sns: aws_sdk_sns::Client,
     pub kms: aws_sdk_kms::Client,
     pub s3: aws_sdk_s3::Client,
+    pub secretsmanager: aws_sdk_secretsmanager::Client,
     pub eventbridge: aws_sdk_eventbridge::Client,
     pub sts: aws_sdk_sts::Client,
     requests: Requests,
@@ -85,6 +86,7 @@ impl Clients {
             sns: aws_sdk_sns::Client::new(config),
             kms: aws_sdk_kms::Client::new(config),
             s3: aws_sdk_s3::Client::from_conf(s3),
+            secretsmanager: aws_sdk_secretsmanager::Client::new(config),
             eventbridge: aws_sdk_eventbridge::Client::new(config),
             sts: aws_sdk_sts::Client::new(config),
         }

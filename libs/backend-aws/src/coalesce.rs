@@ -178,15 +178,14 @@ impl<Q> Limits<Q> {
 
 /// The error of a whole batch, for each of its askers.
 pub(crate) fn for_each<T>(error: Error, askers: usize) -> Vec<Result<T>> {
-    let broken = matches!(error, Error::Broken { .. });
     let error = Arc::new(error);
     let what = "a batch of requests failed";
     let one = |_| {
         let source = error.clone();
-        Err(if broken {
-            Error::broken(what, source)
-        } else {
-            Error::unavailable(what, source)
+        Err(match *error {
+            Error::Broken { .. } => Error::broken(what, source),
+            Error::Refused { .. } => Error::refused(what, source),
+            _ => Error::unavailable(what, source),
         })
     };
     (0..askers).map(one).collect()

@@ -81,12 +81,7 @@ impl EventRelay {
             return Ok(());
         };
         self.remember(some, results);
-        let code = first.error_code().unwrap_or("no code");
-        let message = first.error_message().unwrap_or_default();
-        Err(Error::unavailable(
-            "EventBridge refuses an event",
-            format!("{code}: {message}"),
-        ))
+        Err(refusal(first))
     }
 
     fn remember(&self, some: &[(&Event, String)], results: &[PutEventsResultEntry]) {
@@ -121,8 +116,6 @@ impl BatchHandler for EventRelay {
             window: Duration::from_millis(200),
         },
         concurrency: 90,
-        // Of the bus's absence; the pauses between grow to minutes.
-        max_receives: 20,
         ..Subscription::new("event-relay", Events::All)
     };
 
@@ -138,8 +131,23 @@ impl BatchHandler for EventRelay {
             Some(error) if left < events.len() => Err(Failure::Reject {
                 source: BoxError::from(error),
             }),
-            Some(error) => Err(Failure::retry(error)),
+            Some(error) => Err(error.into()),
         }
+    }
+}
+
+/// By the codes of entries that the reference of `PutEvents` lists.
+fn refusal(result: &PutEventsResultEntry) -> Error {
+    let code = result.error_code().unwrap_or("no code");
+    let said = format!("{code}: {}", result.error_message().unwrap_or_default());
+    let what = "EventBridge refuses an event";
+    match code {
+        "InvalidArgument" | "MalformedDetail" | "RedactionFailure" => Error::broken(what, said),
+        "AccessDeniedException"
+        | "InvalidAccountIdException"
+        | "NotAuthorizedForDetailTypeException"
+        | "NotAuthorizedForSourceException" => Error::refused(what, said),
+        _ => Error::unavailable(what, said),
     }
 }
 
@@ -251,6 +259,23 @@ mod tests {
         let failed = relay.handle(&[&event()], &cx()).await;
         assert!(matches!(failed, Err(Failure::Retry { .. })));
         script.asked();
+    }
+
+    #[tokio::test]
+    async fn an_event_that_the_bus_cannot_take_is_put_aside_and_a_refusal_waits() {
+        for (code, waits) in [
+            ("ThrottlingException", true),
+            ("NotAuthorizedForSourceException", true),
+            ("MalformedDetail", false),
+        ] {
+            let entry = json!({ "ErrorCode": code, "ErrorMessage": "no" });
+            let body = json!({ "FailedEntryCount": 1, "Entries": [entry] });
+            let (clients, _) = Script::clients(vec![(200, body.to_string())]).await;
+            let relay = EventRelay::new(&clients, &Names::new("t"));
+            let failed = relay.handle(&[&event()], &cx()).await.unwrap_err();
+            let retried = matches!(failed, Failure::Retry { .. });
+            assert_eq!(retried, waits, "{code}: {failed:?}");
+        }
     }
 
     #[test]

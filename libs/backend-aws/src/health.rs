@@ -210,8 +210,8 @@ impl Health {
             return Finding::Doubtful(format!("cannot be told: {first}"));
         }
         Finding::Good(format!(
-            "{} actions are allowed; sns:Publish, sqs:SendMessage and sqs:ReceiveMessage were not \
-             tried, for trying is doing",
+            "{} actions are allowed; sns:Publish, sqs:SendMessage, sqs:ReceiveMessage and \
+             secretsmanager:CreateSecret were not tried, for trying is doing",
             tried.allowed
         ))
     }

@@ -15,6 +15,7 @@ pub mod provision;
 mod queue;
 #[cfg(test)]
 mod script;
+mod secrets;
 mod sweep;
 mod wire;
 
@@ -28,5 +29,6 @@ pub use ledger::DynamoLedger;
 pub use names::Names;
 pub use place::Place;
 pub use queue::{Arrived, SqsQueue};
+pub use secrets::SecretsManager;
 pub use sweep::OutboxSweep;
 pub use wire::{Faults, Operation, Requests};

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use waybill_messaging::SecretName;
+
 /// Names under one prefix: two installations share an account under two prefixes. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Names(Arc<str>);
@@ -10,6 +12,10 @@ impl Names {
     /// `prefix`: 1 to 20 of `a-z 0-9 -`, such as `waybill-dev`.
     pub fn new(prefix: impl Into<Arc<str>>) -> Self {
         Self(prefix.into())
+    }
+
+    pub fn prefix(&self) -> &str {
+        &self.0
     }
 
     /// The ledger's records, and its index.
@@ -48,6 +54,15 @@ impl Names {
     /// Names of buckets are shared by all accounts: it has its own account's at its end.
     pub fn bucket(&self, account: &str) -> String {
         format!("{}-blobs-{account}", self.0)
+    }
+
+    /// What the names of its secrets begin with.
+    pub fn secrets(&self) -> String {
+        format!("{}/", self.0)
+    }
+
+    pub fn secret(&self, name: &SecretName) -> String {
+        format!("{}/{name}", self.0)
     }
 
     /// The master key's alias.

@@ -8,7 +8,7 @@ mod queues;
 mod tables;
 
 use async_trait::async_trait;
-use waybill_messaging::{Result, Subscription};
+use waybill_messaging::{ListedSecret, Result, Secrets as _, Subscription};
 
 pub use self::queues::{RETENTION, filter};
 use self::{
@@ -18,7 +18,7 @@ use self::{
     tables::Table,
 };
 pub use crate::queue::most_receives;
-use crate::{Clients, Names, Place};
+use crate::{Clients, Names, Place, SecretsManager, secrets::RECOVERY_DAYS};
 
 /// What a comparison of the description with an account has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,15 +151,31 @@ async fn bring(resource: &dyn Resource, clients: &Clients) -> Result<State> {
     Ok(before)
 }
 
-/// Removes all that [`apply`] makes, and what is in it, in the reverse order.
+/// Removes all that [`apply`] makes, and what is in it, in the reverse order; before it the secrets.
 pub async fn destroy(
     clients: &Clients,
     names: &Names,
     topology: &[Subscription],
 ) -> Result<Vec<(String, Removed)>> {
-    let mut removed = Vec::new();
+    let mut removed = secrets(clients, names).await?;
     for resource in description(clients, names, topology).await?.iter().rev() {
         removed.push((resource.name(), resource.remove(clients).await?));
+    }
+    Ok(removed)
+}
+
+/// Removes those that operators have put there: nothing describes them.
+async fn secrets(clients: &Clients, names: &Names) -> Result<Vec<(String, Removed)>> {
+    let secrets = SecretsManager::new(clients, names);
+    let mut removed = Vec::new();
+    for ListedSecret { name, .. } in secrets.list().await? {
+        let became = match secrets.remove(&name).await? {
+            true => Removed::Stays(format!(
+                "{RECOVERY_DAYS} days, unreadable; until then it can be restored"
+            )),
+            false => Removed::WasNotThere,
+        };
+        removed.push((format!("secret {}", names.secret(&name)), became));
     }
     Ok(removed)
 }

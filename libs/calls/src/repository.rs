@@ -12,7 +12,7 @@ use waybill_events::{
     CallId, Draft, Stamp, TenantId, ToolCallCancelRequested, ToolCallInputProvided,
 };
 use waybill_messaging::{
-    BlobKey, Blobs, Clock, Commit, Expect, IndexEntry, Key, Ledger, Record, Write,
+    BlobKey, Blobs, Clock, Commit, Expect, IndexEntry, Key, Ledger, Meter, Record, Write,
 };
 
 pub use self::{
@@ -21,8 +21,6 @@ pub use self::{
 };
 use crate::{Call, Fenced, INLINE_LIMIT, Outcome, Payload, budget::fits};
 
-/// Partitions of the index of open calls: no single one takes every write.
-const OPEN_SHARDS: u8 = 8;
 /// Conflicts that one change of a call may meet.
 const MAX_CONFLICTS: usize = 8;
 
@@ -45,6 +43,9 @@ pub enum Error {
     Fenced(#[from] Fenced),
     #[error("cannot reach the ledger")]
     Port(#[from] waybill_messaging::Error),
+    /// The commit of a new call gave no answer. The call may be there now or in a moment.
+    #[error("it is not known whether the call was recorded")]
+    Unclear(#[source] waybill_messaging::Error),
     #[error("the stored record of a call cannot be read")]
     Corrupt(#[source] serde_json::Error),
 }
@@ -62,15 +63,27 @@ pub struct Calls {
     ledger: Arc<dyn Ledger>,
     blobs: Arc<dyn Blobs>,
     clock: Clock,
+    meter: Meter,
 }
 
 impl Calls {
+    /// Partitions of the index of open calls: no single one takes every write.
+    pub const OPEN_SHARDS: u8 = 8;
+
     pub fn new(ledger: Arc<dyn Ledger>, blobs: Arc<dyn Blobs>, clock: Clock) -> Self {
         Self {
             ledger,
             blobs,
             clock,
+            meter: Meter::default(),
         }
+    }
+
+    /// Counts in `meter`.
+    #[must_use]
+    pub fn metered(mut self, meter: &Meter) -> Self {
+        self.meter = meter.clone();
+        self
     }
 
     pub async fn get(&self, tenant: &TenantId, id: &CallId) -> Result<Stored, Error> {
@@ -222,7 +235,7 @@ impl Calls {
     pub fn write(call: &Call, expect: Expect) -> Write {
         let open = !call.state.is_terminal();
         let entry = || {
-            let shard = call.id.as_str().bytes().last().unwrap_or(0) % OPEN_SHARDS;
+            let shard = call.id.as_str().bytes().last().unwrap_or(0) % Self::OPEN_SHARDS;
             let sort = format!("{}/{}", sortable(call.deadline), call.id);
             IndexEntry::new(open_partition(shard), sort)
         };
@@ -306,6 +319,13 @@ fn stored(record: &Record) -> Result<Stored, Error> {
         call,
         version: record.version,
     })
+}
+
+fn uncommitted(error: waybill_messaging::Error) -> Error {
+    match error {
+        waybill_messaging::Error::Unavailable { .. } => Error::Unclear(error),
+        refused => refused.into(),
+    }
 }
 
 /// Without a story: a call's drafts bring theirs.

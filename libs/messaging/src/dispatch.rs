@@ -5,30 +5,25 @@ use std::{
 };
 
 use futures::FutureExt;
-use sha2::{Digest, Sha256};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use waybill_events::{Draft, Event, EventId, ScheduleTicked, Stamp, TenantId};
 use waybill_telemetry::{
-    metrics::{DEAD_LETTERS, DISPATCH_DURATION},
+    metrics::{DEAD_LETTERS, DISPATCH_DURATION, PORT_FAILURES},
     trace,
 };
 
 use crate::{
-    BatchHandler, Clock, Commit, Context, Delivery, Effects, Error, Failure, Handler, Ledger,
-    Meter, Queue, Rebase, Receipt, Seen, Settlement, Subscription,
+    BatchHandler, BoxError, Clock, Commit, Context, Delivery, Effects, Error, Failure, Handler,
+    Ledger, Meter, Queue, Rebase, Receipt, Seen, Settlement, Subscription,
+    retry::{MAX_RETRY, Panicked, backoff, of_a_port, patiently, waits_for_a_port},
 };
 
 /// Version conflicts that one delivery may meet before it is retried later.
 const MAX_CONFLICTS: usize = 8;
-/// How often the effects of finished work are committed while the ledger is away, and the pauses
-/// between: together 16 s.
-const COMMIT_TRIES: u32 = 9;
-const FIRST_COMMIT_PAUSE: Duration = Duration::from_millis(100);
-const MAX_COMMIT_PAUSE: Duration = Duration::from_secs(5);
-const FIRST_RETRY: Duration = Duration::from_millis(200);
-const MAX_RETRY: Duration = Duration::from_mins(1);
+/// Receives after which an event over which a batch handler panics is put aside.
+const PANICS: u32 = 5;
 
 /// What a driver needs: the two ports that deliveries go through, the time, and where it counts.
 #[derive(Clone)]
@@ -85,12 +80,7 @@ pub async fn dispatch<H: Handler>(
                 if delivery.receives < H::SUBSCRIPTION.max_receives =>
             {
                 let after = after.unwrap_or_else(|| backoff(event, delivery.receives));
-                tracing::warn!(
-                    error = chain(&*source),
-                    retry_ms = after.as_millis(),
-                    "retry"
-                );
-                unsettled(Settlement::Retry { after })
+                again(after, &source)
             }
             Err(Failure::Retry { source, .. } | Failure::Reject { source }) => {
                 let reason = chain(&*source);
@@ -224,14 +214,11 @@ async fn batch<H: BatchHandler>(
     match step.run(|| handler.handle(&events, &cx)).await {
         Ok(Ran::Seen) if !alone => None,
         Ok(ran) => Some(ran.into()),
-        Err(Failure::Retry { after, source }) if receives < H::SUBSCRIPTION.max_receives => {
+        // One of them made it panic; the others are not to wait for that one's end.
+        Err(Failure::Retry { source, .. }) if source.is::<Panicked>() && !alone => None,
+        Err(Failure::Retry { after, source }) if receives < most_receives::<H>(&source) => {
             let after = after.unwrap_or_else(|| backoff(events[0], receives));
-            tracing::warn!(
-                error = chain(&*source),
-                retry_ms = after.as_millis(),
-                "retry"
-            );
-            Some(unsettled(Settlement::Retry { after }))
+            Some(again(after, &source))
         }
         Err(Failure::Retry { source, .. } | Failure::Reject { source }) if alone => {
             let reason = chain(&*source);
@@ -240,6 +227,25 @@ async fn batch<H: BatchHandler>(
         }
         Err(_) => None,
     }
+}
+
+fn most_receives<H: BatchHandler>(source: &BoxError) -> u32 {
+    let most = H::SUBSCRIPTION.max_receives;
+    if source.is::<Panicked>() {
+        most.min(PANICS)
+    } else {
+        most
+    }
+}
+
+/// What no waiting mends is told louder.
+fn again(after: Duration, source: &BoxError) -> Dispatched {
+    let (error, retry_ms) = (chain(&**source), after.as_millis());
+    match of_a_port(source) {
+        Some(Error::Refused { .. }) => tracing::error!(error, retry_ms, "a port refuses; retry"),
+        _ => tracing::warn!(error, retry_ms, "retry"),
+    }
+    unsettled(Settlement::Retry { after })
 }
 
 /// Commits what the handler wants written before its event is put aside.
@@ -298,7 +304,14 @@ impl Step<'_> {
             event: delivery.event.id.clone(),
             receipt: Some(delivery.receipt.clone()),
         });
-        self.attempt(Some(seen.collect()), handle).await
+        let ran = self.attempt(Some(seen.collect()), handle).await;
+        if let Err(Failure::Retry { source, .. } | Failure::Reject { source }) = &ran
+            && of_a_port(source).is_some()
+        {
+            let labels = [self.subscription.name];
+            self.bus.meter.add(&PORT_FAILURES, &labels, 1);
+        }
+        ran
     }
 
     async fn attempt<F>(
@@ -359,10 +372,7 @@ impl Step<'_> {
         let limit = self.subscription.timeout;
         match timeout(limit, AssertUnwindSafe(handling).catch_unwind()).await {
             Ok(Ok(result)) => result,
-            Ok(Err(panic)) => Err(Failure::retry(format!(
-                "the handler panicked: {}",
-                panic_message(&*panic)
-            ))),
+            Ok(Err(panic)) => Err(Failure::retry(Panicked(panic_message(&*panic).to_owned()))),
             Err(_) => Err(Failure::retry(format!(
                 "the handler took over {} s",
                 limit.as_secs()
@@ -396,31 +406,6 @@ fn traced(mut event: Event, here: Option<&str>) -> Event {
     event
 }
 
-/// Finished work is not given up because a port is away for a moment: what was done may be known
-/// to nobody else. Repeating a commit is safe, because the first one left its inbox mark if it
-/// happened. The lease is kept meanwhile, and who loses it drops this.
-async fn patiently<T, E, F>(act: impl Fn() -> F, is_away: impl Fn(&E) -> bool) -> Result<T, E>
-where
-    F: Future<Output = Result<T, E>>,
-{
-    let mut pause = FIRST_COMMIT_PAUSE;
-    for _ in 1..COMMIT_TRIES {
-        match act().await {
-            Err(error) if is_away(&error) => sleep(pause).await,
-            done => return done,
-        }
-        pause = (pause * 2).min(MAX_COMMIT_PAUSE);
-    }
-    act().await
-}
-
-fn waits_for_a_port(failure: &Failure) -> bool {
-    let Failure::Retry { source, .. } = failure else {
-        return false;
-    };
-    matches!(source.downcast_ref(), Some(Error::Unavailable { .. }))
-}
-
 fn context(bus: &Bus, receives: u32, shutdown: &CancellationToken) -> Context {
     Context {
         now: bus.clock.now(),
@@ -434,19 +419,6 @@ fn unsettled(settlement: Settlement) -> Dispatched {
         settlement,
         settled: false,
     }
-}
-
-/// Exponential, with full jitter that the event's id decides: spread over events, and the same in
-/// every run of a simulation.
-fn backoff(event: &Event, receives: u32) -> Duration {
-    let ceiling = FIRST_RETRY
-        .saturating_mul(1 << receives.min(16))
-        .min(MAX_RETRY);
-    let digest = Sha256::new()
-        .chain_update(event.id.as_str())
-        .chain_update(receives.to_be_bytes());
-    let draw = f64::from(digest.finalize()[0]) / 255.0;
-    FIRST_RETRY.max(ceiling.mul_f64(draw))
 }
 
 /// An error and its causes, on one line.

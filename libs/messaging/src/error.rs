@@ -32,6 +32,13 @@ pub enum Error {
         what: &'static str,
         source: BoxError,
     },
+    /// It did not happen, and will not before a person has mended something that is no part of the
+    /// request: a permission, a name, a credential.
+    #[error("{what}")]
+    Refused {
+        what: &'static str,
+        source: BoxError,
+    },
     /// It did not happen and will not by waiting: corrupt data, a refused key, a bug.
     #[error("{what}")]
     Broken {
@@ -43,6 +50,13 @@ pub enum Error {
 impl Error {
     pub fn unavailable(what: &'static str, source: impl Into<BoxError>) -> Self {
         Self::Unavailable {
+            what,
+            source: source.into(),
+        }
+    }
+
+    pub fn refused(what: &'static str, source: impl Into<BoxError>) -> Self {
+        Self::Refused {
             what,
             source: source.into(),
         }

@@ -95,7 +95,8 @@ impl Failure {
 }
 
 impl From<crate::Error> for Failure {
-    /// A port that is away comes back; what is broken stays broken.
+    /// A port that is away comes back, and one that refuses is mended: neither is the event's fault.
+    /// What is broken stays broken.
     fn from(error: crate::Error) -> Self {
         match error {
             crate::Error::Broken { .. } | crate::Error::TooLarge { .. } => Self::reject(error),

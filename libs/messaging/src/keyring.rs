@@ -3,12 +3,19 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use zeroize::Zeroize;
 
 use crate::Result;
 
-/// 256 bits of key material. Not printable.
+/// 256 bits of key material, wiped from memory when they are dropped. Not printable.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DataKey(pub [u8; 32]);
+
+impl Drop for DataKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
 
 impl std::fmt::Debug for DataKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,6 +1,6 @@
 //! The driver that receives, dispatches and settles: a worker over any queue.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, slice, sync::Arc, time::Duration};
 
 use backon::BackoffBuilder;
 use futures::future::join_all;
@@ -11,8 +11,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    BatchHandler, Bus, Delivery, Dispatched, Error, Handler, Receipt, Settlement, Subscription,
-    dispatch, dispatch_batch, tick,
+    BatchHandler, Bus, Delivery, Dispatched, Error, Handler, Subscription, dispatch,
+    dispatch_batch, held::Held, tick,
 };
 
 /// For tasks to end once they were told to drop their work.
@@ -219,71 +219,38 @@ impl Worker {
     }
 
     async fn one<H: Handler>(&self, handler: &H, delivery: Delivery) {
-        let receipts = [delivery.receipt.clone()];
-        let work = dispatch(handler, &self.bus, &delivery, &self.shutdown);
-        if let Some(dispatched) = self.leased(&receipts, work).await {
-            self.settle(&delivery.receipt, dispatched).await;
-        }
+        let work = async { vec![dispatch(handler, &self.bus, &delivery, &self.shutdown).await] };
+        self.work(slice::from_ref(&delivery), work).await;
     }
 
     async fn batch<H: BatchHandler>(&self, handler: &H, deliveries: Vec<Delivery>) {
-        let receipts: Vec<Receipt> = deliveries.iter().map(|d| d.receipt.clone()).collect();
         let work = dispatch_batch(handler, &self.bus, &deliveries, &self.shutdown);
-        let dispatched = self.leased(&receipts, work).await.unwrap_or_default();
-        let settled = receipts.iter().zip(dispatched);
-        // At once: a backend may settle several by one request.
-        join_all(settled.map(|(receipt, dispatched)| self.settle(receipt, dispatched))).await;
+        self.work(&deliveries, work).await;
     }
 
-    /// Keeps the leases while `work` runs. `None`: they were lost or the process ends, and the work
-    /// was dropped.
-    async fn leased<T>(&self, receipts: &[Receipt], work: impl Future<Output = T>) -> Option<T> {
-        let period = self.subscription.lease / 3;
-        let mut heartbeat = interval_at(Instant::now() + period, period);
-        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        tokio::pin!(work);
-        loop {
+    /// Settles the deliveries as `work` says. Drops it when their leases are lost, and at the end of
+    /// the process: then they run out.
+    async fn work(&self, deliveries: &[Delivery], work: impl Future<Output = Vec<Dispatched>>) {
+        let lease = self.subscription.lease;
+        let held = Held::new(&*self.bus.queue, lease, deliveries);
+        let places: Vec<usize> = (0..deliveries.len()).collect();
+        let work = async {
             tokio::select! {
                 biased;
-                done = &mut work => return Some(done),
-                () = self.shutdown.cancelled() => return None,
-                _ = heartbeat.tick() => for receipt in receipts {
-                    match self.bus.queue.extend(receipt).await {
-                        Ok(()) => {}
-                        Err(Error::LeaseLost) => {
-                            tracing::warn!(subscription = receipt.subscription, "lease lost");
-                            return None;
-                        }
-                        Err(error) => tracing::warn!(
-                            subscription = receipt.subscription,
-                            error = &error as &dyn std::error::Error,
-                            "cannot extend a lease"
-                        ),
-                    }
-                },
+                done = work => done,
+                () = self.shutdown.cancelled() => Vec::new(),
             }
-        }
-    }
-
-    /// A settlement that fails is made up by the inbox when the delivery comes again.
-    async fn settle(&self, receipt: &Receipt, dispatched: Dispatched) {
-        let Dispatched {
-            settlement,
-            settled: false,
-        } = dispatched
-        else {
-            return;
         };
-        let done = settlement == Settlement::Done;
-        match self.bus.queue.settle(receipt, settlement).await {
-            Ok(()) => {}
-            Err(Error::LeaseLost) if done => {}
-            Err(error) => tracing::warn!(
-                subscription = receipt.subscription,
-                error = &error as &dyn std::error::Error,
-                "cannot settle a delivery"
-            ),
-        }
+        let working = async {
+            let dispatched = held.unless_lost(&places, work).await.unwrap_or_default();
+            let unsettled = places
+                .iter()
+                .zip(dispatched)
+                .filter(|(_, each)| !each.settled);
+            // At once: a backend may settle several by one request.
+            join_all(unsettled.map(|(place, each)| held.settle(*place, each.settlement))).await
+        };
+        held.kept(Instant::now() + lease / 3, working).await;
     }
 }
 

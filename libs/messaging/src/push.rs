@@ -3,12 +3,13 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, stream, stream::FuturesUnordered};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    BatchHandler, Bus, Delivery, Dispatched, Handler, Settlement, dispatch, dispatch_batch,
+    BatchHandler, Bus, Delivery, Dispatched, Handler, Settlement, Subscription, dispatch,
+    dispatch_batch, held::Held,
 };
 
 /// Before the end, handlers are told to let go: as long as a tool may take to stop, and a commit.
@@ -49,6 +50,10 @@ struct Times {
 /// Runs `handler` on each delivery, as many at once as its subscription says, and settles them. The
 /// outcomes are in the order of the deliveries, and are there before `left` has passed: what is not
 /// done by then comes again soon.
+///
+/// Where the host gives more time than a lease, it hides its deliveries for longer than that too.
+/// Their leases are then extended from the beginning, so that they come again within a lease of a
+/// crash, and until the end: whoever brought them deletes them once it has the answer.
 pub async fn push<H: Handler>(
     handler: &H,
     bus: &Bus,
@@ -63,8 +68,8 @@ pub async fn push<H: Handler>(
         }
         each
     };
-    let lanes = lanes(batch, 1);
-    Push::new(bus, left).run(lanes, concurrency, work).await
+    let push = Push::new(bus, &H::SUBSCRIPTION, &batch, left);
+    push.run(lanes(batch, 1), concurrency, work).await
 }
 
 /// The same for a batch handler: one batch at a time. Deliveries of groups are not batched, because
@@ -78,8 +83,9 @@ pub async fn push_batch<H: BatchHandler>(
     let work = async |deliveries: Vec<Delivery>, shutdown: &CancellationToken| {
         dispatch_batch(handler, bus, &deliveries, shutdown).await
     };
+    let push = Push::new(bus, &H::SUBSCRIPTION, &batch, left);
     let lanes = lanes(batch, H::SUBSCRIPTION.batching.max);
-    Push::new(bus, left).run(lanes, 1, work).await
+    push.run(lanes, 1, work).await
 }
 
 /// Deliveries and their places in the host's batch.
@@ -120,17 +126,22 @@ fn lanes(batch: Vec<Pushed>, most: usize) -> Vec<Lane> {
 }
 
 struct Push<'a> {
-    bus: &'a Bus,
+    held: Held<'a>,
+    /// Of the leases.
+    first_beat: Instant,
     times: Times,
     shutdown: CancellationToken,
 }
 
 impl<'a> Push<'a> {
-    fn new(bus: &'a Bus, left: Duration) -> Self {
-        let end = Instant::now() + left;
+    fn new(bus: &'a Bus, subscription: &Subscription, batch: &[Pushed], left: Duration) -> Self {
+        let now = Instant::now();
+        let (lease, end) = (subscription.lease, now + left);
+        let deliveries = batch.iter().map(|pushed| &pushed.delivery);
         // Of little time, the most is for the work.
         Self {
-            bus,
+            held: Held::new(&*bus.queue, lease, deliveries),
+            first_beat: if left > lease { now } else { end },
             times: Times {
                 let_go: end - LET_GO.min(left / 3),
                 drop: end - DROP.min(left / 5),
@@ -150,12 +161,22 @@ impl<'a> Push<'a> {
         let size = size.map(|(places, _)| places.len()).sum();
         let mut outcomes = vec![Outcome::ComesAgain; size];
         let working = async {
-            let mut ended = stream::iter(lanes)
+            let mut lanes = stream::iter(lanes)
                 .map(|lane| self.lane(lane, &work))
                 .buffer_unordered(concurrency);
-            while let Some(lane) = ended.next().await {
-                for (place, outcome) in lane {
-                    outcomes[place] = outcome;
+            let mut over = Vec::new();
+            while let Some(ended) = lanes.next().await {
+                for (place, dispatched) in ended {
+                    if dispatched.settlement == Settlement::Done {
+                        outcomes[place] = Outcome::Ended;
+                    }
+                    over.push((place, dispatched));
+                }
+            }
+            let mut told: FuturesUnordered<_> = over.into_iter().map(|one| self.end(one)).collect();
+            while let Some((place, told)) = told.next().await {
+                if told {
+                    outcomes[place] = Outcome::Ended;
                 }
             }
         };
@@ -166,60 +187,52 @@ impl<'a> Push<'a> {
         };
         // In any case in time: what the queue was not told comes again after its lease.
         tokio::select! {
-            () = working => {}
+            () = self.held.kept(self.first_beat, working) => {}
             () = telling => tracing::warn!("the time is up before every delivery was settled"),
         }
         outcomes
     }
 
+    /// What is over. The queue is told at once of what has to come again, so that it does.
     async fn lane(
         &self,
         lane: Lane,
         work: impl AsyncFn(Vec<Delivery>, &CancellationToken) -> Vec<Dispatched>,
-    ) -> Vec<(usize, Outcome)> {
-        let mut outcomes = Vec::new();
+    ) -> Vec<(usize, Dispatched)> {
+        let mut over = Vec::new();
         let mut stopped = None;
         for (places, deliveries) in lane.units {
-            let receipts: Vec<_> = deliveries.iter().map(|each| each.receipt.clone()).collect();
             let dispatched = match stopped {
                 None if !self.shutdown.is_cancelled() => {
                     let working = work(deliveries, &self.shutdown);
+                    let working = self.held.unless_lost(&places, working);
                     let worked = timeout_at(self.times.drop, working).await;
-                    worked.unwrap_or_else(|_| vec![again(SOON); receipts.len()])
+                    let worked = worked.ok().flatten();
+                    worked.unwrap_or_else(|| vec![again(SOON); places.len()])
                 }
-                None => vec![again(Duration::ZERO); receipts.len()],
+                None => vec![again(Duration::ZERO); places.len()],
                 // The group waits for the one that failed.
-                Some(after) => vec![again(after); receipts.len()],
+                Some(after) => vec![again(after); places.len()],
             };
-            for ((place, receipt), dispatched) in places.into_iter().zip(receipts).zip(dispatched) {
-                if lane.ordered
-                    && let Settlement::Retry { after } = dispatched.settlement
-                {
-                    stopped.get_or_insert(after);
+            for (place, dispatched) in places.into_iter().zip(dispatched) {
+                match dispatched.settlement {
+                    Settlement::Retry { after } => {
+                        if lane.ordered {
+                            stopped.get_or_insert(after);
+                        }
+                        self.held.settle(place, dispatched.settlement).await;
+                    }
+                    _ => over.push((place, dispatched)),
                 }
-                outcomes.push((place, self.settle(&receipt, dispatched).await));
             }
         }
-        outcomes
+        over
     }
 
-    async fn settle(&self, receipt: &crate::Receipt, dispatched: Dispatched) -> Outcome {
-        let over = !matches!(dispatched.settlement, Settlement::Retry { .. });
-        if !dispatched.settled
-            && let Err(error) = self.bus.queue.settle(receipt, dispatched.settlement).await
-        {
-            tracing::warn!(
-                subscription = receipt.subscription,
-                error = &error as &dyn std::error::Error,
-                "cannot settle a delivery"
-            );
-            return Outcome::ComesAgain;
-        }
-        if over {
-            Outcome::Ended
-        } else {
-            Outcome::ComesAgain
-        }
+    /// At the end of the batch: until then, what is over stays hidden. True: the queue knows.
+    async fn end(&self, (place, dispatched): (usize, Dispatched)) -> (usize, bool) {
+        let told = dispatched.settled || self.held.settle(place, dispatched.settlement).await;
+        (place, told)
     }
 }
 

@@ -15,6 +15,7 @@ pub struct Subscription {
     /// How long a delivery is leased; extended while the handler runs.
     pub lease: Duration,
     /// After so many receives the handler is asked to abandon the event, and it is dead-lettered.
+    /// Nobody can tell those of a port's absence from others, so there are many.
     pub max_receives: u32,
     /// Handlers that run at once in one process.
     pub concurrency: usize,
@@ -36,14 +37,15 @@ pub struct Batching {
 }
 
 impl Subscription {
-    /// 30 s of time, a lease of a minute, 5 receives, 64 at once, no batching.
+    /// 30 s of time, a lease of a minute, 900 receives (SQS counts to 1,000), 64 at once, no batching.
+    /// With the pauses between, the receives last for two days without a port.
     pub const fn new(name: &'static str, events: Events) -> Self {
         Self {
             name,
             events,
             timeout: Duration::from_secs(30),
             lease: Duration::from_mins(1),
-            max_receives: 5,
+            max_receives: 900,
             concurrency: 64,
             batching: Batching {
                 max: 1,

@@ -3,7 +3,12 @@
 mod entry;
 mod expand;
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::PathBuf,
+    time::Duration,
+};
 
 use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
@@ -31,6 +36,8 @@ pub enum Error {
     },
     #[error("{path}: ${{{variable}}} is not set")]
     Unset { path: String, variable: String },
+    #[error("{path}: there is no secret {name}; set it: waybill secrets set {name}")]
+    NoSecret { path: String, name: String },
 }
 
 /// The servers of an `mcp.json`, checked and expanded.
@@ -39,6 +46,8 @@ pub struct McpConfig {
     pub servers: BTreeMap<String, ServerConfig>,
     /// Entries with `"disabled": true`; not expanded.
     pub disabled: Vec<String>,
+    /// Entries that lack a secret. They keep no other server from starting.
+    pub unusable: BTreeMap<String, Error>,
     /// Keys of other programs that were ignored, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -102,8 +111,8 @@ impl fmt::Debug for Secrets {
 }
 
 impl McpConfig {
-    /// Reads `{"mcpServers": {NAME: {...}}}`. `lookup` answers `${VAR}`; `${VAR:-default}` works
-    /// without it. A key that is nearly one of ours is an error, any other unknown key a warning:
+    /// Reads `{"mcpServers": {NAME: {...}}}`. `lookup` answers `${VAR}`, and `${secret:NAME}` as
+    /// `secret:NAME`; `${VAR:-default}` works without it. A key that is nearly one of ours is an error, any other unknown key a warning:
     /// the file is shared with other programs.
     pub fn parse(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, Error> {
         let root: Value = serde_json::from_str(text)?;
@@ -117,12 +126,21 @@ impl McpConfig {
             let path = format!("mcpServers.{name}");
             check_name(name, &path)?;
             let entry = object(entry, &path)?;
-            match entry::parse(entry, &path, lookup, &mut config.warnings)? {
-                Some(server) => drop(config.servers.insert(name.clone(), server)),
-                None => config.disabled.push(name.clone()),
+            match entry::parse(entry, &path, lookup, &mut config.warnings) {
+                Ok(Some(server)) => drop(config.servers.insert(name.clone(), server)),
+                Ok(None) => config.disabled.push(name.clone()),
+                Err(error @ Error::NoSecret { .. }) => {
+                    config.unusable.insert(name.clone(), error);
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(config)
+    }
+
+    /// The secrets that the file refers to, to be read before it is parsed.
+    pub fn secrets(text: &str) -> BTreeSet<&str> {
+        expand::secrets(text).collect()
     }
 }
 
@@ -198,6 +216,31 @@ mod tests {
         assert_eq!(http.headers[0].1, "Bearer s3cret");
         assert_eq!(config.disabled, ["off"]);
         assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+        assert!(!format!("{config:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_server_that_lacks_a_secret_is_left_out_alone() {
+        let text = r#"{"mcpServers": {
+              "here": {"url": "http://y", "headers": {"A": "Bearer ${secret:web/key}"}},
+              "lacks": {"command": "x", "env": {"T": "${secret:web/key}", "K": "${secret:no-key}"}},
+              "default": {"command": "x", "env": {"K": "${secret:none:-d}"}},
+              "off": {"command": "x", "env": {"K": "${secret:off}"}, "disabled": true}
+            }}"#;
+        let known = |name: &str| (name == "secret:web/key").then(|| "s3cret".to_owned());
+        let config = McpConfig::parse(text, &known).unwrap();
+        let names: Vec<_> = config.servers.keys().collect();
+        assert_eq!(names, ["default", "here"]);
+        let Transport::Http(http) = &config.servers["here"].transport else {
+            panic!()
+        };
+        assert_eq!(http.headers[0].1, "Bearer s3cret");
+        assert_eq!(
+            config.unusable["lacks"].to_string(),
+            "mcpServers.lacks.env.K: there is no secret no-key; set it: waybill secrets set no-key"
+        );
+        let referred: Vec<_> = McpConfig::secrets(text).into_iter().collect();
+        assert_eq!(referred, ["no-key", "none", "off", "web/key"]);
         assert!(!format!("{config:?}").contains("s3cret"));
     }
 

@@ -18,7 +18,7 @@ use tracing::Instrument;
 use waybill_toolkit::Registry;
 
 use crate::{
-    config::{McpConfig, ServerConfig, Transport},
+    config::{McpConfig, Policy, ServerConfig, Transport},
     connection::{Connection, Failure, Handshake, connect},
     outcome::is_lost,
     session::Session,
@@ -81,6 +81,15 @@ impl Supervisor {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let mut keepers = JoinSet::new();
         let mut upstreams = Vec::new();
+        for (name, reason) in config.unusable {
+            tracing::warn!(upstream = name, %reason, "upstream is not started");
+            let upstream = Upstream::new(name, Policy::default(), tasks.clone());
+            upstream.link.send_replace(Link::Failed {
+                reason: reason.to_string().into(),
+                retry_at: Instant::now(),
+            });
+            upstreams.push(Arc::new(upstream));
+        }
         for (name, ServerConfig { transport, policy }) in config.servers {
             let span = tracing::info_span!("upstream", name);
             let upstream = Arc::new(Upstream::new(name, policy, tasks.clone()));

@@ -49,6 +49,8 @@ pub(crate) struct Head {
 pub(crate) enum Seal {
     Segment,
     Head,
+    /// How far the trail was verified.
+    Pass,
 }
 
 /// Signs the chain. Random, kept wrapped in the ledger.
@@ -148,6 +150,7 @@ impl ChainKey {
         mac.update(match seal {
             Seal::Segment => b"segment/",
             Seal::Head => b"head/",
+            Seal::Pass => b"pass/",
         });
         mac.update(&seq.to_be_bytes());
         mac.update(hash.as_bytes());

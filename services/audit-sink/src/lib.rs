@@ -2,6 +2,7 @@
 
 mod chain;
 mod check;
+mod pass;
 mod redact;
 mod sink;
 #[cfg(test)]

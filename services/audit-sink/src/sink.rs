@@ -38,12 +38,12 @@ impl BatchHandler for AuditSink {
             window: Duration::from_millis(100),
         },
         concurrency: 96,
-        max_receives: 20,
         ..Subscription::new("audit-sink", Events::All)
     };
 
     async fn handle(&self, events: &[&Event], _cx: &Context) -> Result<Effects, Failure> {
-        let (head, version) = read_head(&*self.ledger).await?;
+        // Whatever is wrong with the head, it is wrong for every event.
+        let (head, version) = read_head(&*self.ledger).await.map_err(Failure::retry)?;
         let (mut seq, mut hash) = head.map_or((0, GENESIS.to_owned()), |h| (h.seq, h.hash));
         let first = seq + 1;
         let mut entries = Vec::with_capacity(events.len());

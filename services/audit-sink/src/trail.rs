@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Segments read at a time.
-const PAGE: usize = 16;
+pub(crate) const PAGE: usize = 16;
 /// Segments that are recent: up to 1,536 entries, of about a megabyte together.
 const RECENT: usize = 16;
 /// Segments that are searched for a subject.
@@ -40,8 +40,8 @@ pub struct Tail {
 /// The trail of one ledger.
 #[derive(Clone)]
 pub struct Trail {
-    ledger: Arc<dyn Ledger>,
-    key: ChainKey,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) key: ChainKey,
 }
 
 /// What verification found.
@@ -72,6 +72,8 @@ pub enum Flaw {
     Unsigned { seq: u64 },
     /// The segment cannot be read at all.
     Unreadable { seq: u64 },
+    /// The record of how far a pass came is not ours. The pass begins again.
+    Mark,
 }
 
 impl fmt::Display for Flaw {
@@ -85,6 +87,7 @@ impl fmt::Display for Flaw {
             Self::Unchained { seq } => write!(f, "entry {seq} does not continue the one before it"),
             Self::Unsigned { seq } => write!(f, "the signature at entry {seq} is not ours"),
             Self::Unreadable { seq } => write!(f, "what is stored at entry {seq} cannot be read"),
+            Self::Mark => f.write_str("the record of how far it was verified is not ours"),
         }
     }
 }
@@ -144,7 +147,7 @@ impl Trail {
     }
 
     /// Walks the last segments, [`RECENT`] at most, from a sound entry on: cheap enough to do all
-    /// the time. What was done to older ones is [`Self::verify`]'s to find.
+    /// the time. What was done to older ones is found by the pass, and by [`Self::verify`].
     pub async fn verify_recent(&self) -> Result<Verification, Error> {
         let (head, _) = read_head(&*self.ledger).await?;
         let mut recent = self
@@ -174,13 +177,7 @@ impl Trail {
     pub async fn verify(&self) -> Result<Verification, Error> {
         // Before the walk: its end is then among what is walked.
         let (head, _) = read_head(&*self.ledger).await?;
-        let mut walk = Walk {
-            key: &self.key,
-            seq: 0,
-            hash: GENESIS.to_owned(),
-            head,
-            passed_head: false,
-        };
+        let mut walk = Walk::new(&self.key, 0, GENESIS.to_owned(), head);
         let mut range = Range::first(PAGE);
         loop {
             let page = self.ledger.list(SEGMENTS, range).await?;
@@ -202,19 +199,31 @@ impl Trail {
 }
 
 /// The end of what is known to be sound.
-struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     key: &'a ChainKey,
-    seq: u64,
-    hash: String,
+    pub(crate) seq: u64,
+    pub(crate) hash: String,
     /// The end of the chain when the walk began.
     head: Option<Head>,
     /// The chain went through that end.
     passed_head: bool,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    /// From behind a sound entry, by its number and hash.
+    pub(crate) fn new(key: &'a ChainKey, seq: u64, hash: String, head: Option<Head>) -> Self {
+        let at = |head: &Head| (head.seq, &head.hash) == (seq, &hash);
+        Self {
+            passed_head: head.as_ref().is_some_and(at),
+            key,
+            seq,
+            hash,
+            head,
+        }
+    }
+
     /// Whether the chain ends where its head says, or goes on from there.
-    fn end(&self) -> Option<Flaw> {
+    pub(crate) fn end(&self) -> Option<Flaw> {
         let Some(head) = &self.head else {
             return (self.seq > 0).then_some(Flaw::Unsigned { seq: self.seq });
         };
@@ -231,7 +240,7 @@ impl Walk<'_> {
     }
 
     /// The first flaw in these.
-    fn segments(&mut self, records: &[Record]) -> Option<Flaw> {
+    pub(crate) fn segments(&mut self, records: &[Record]) -> Option<Flaw> {
         records.iter().find_map(|record| {
             let next = self.seq + 1;
             match parse(&record.key.sort, &record.body) {

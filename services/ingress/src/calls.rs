@@ -143,12 +143,21 @@ async fn place(
     let submitted = counter.desk.place(&principal, request).await?;
     let prefer = Prefer::read(&headers);
     let wait = prefer.patience(&counter.settings);
-    let stored = counter.desk.outcome(submitted.stored, wait).await?;
-    let mut response = answer(&counter.desk, &stored).await?;
+    let accepted = submitted.stored;
+    let mut response = match ended(&counter.desk, accepted.clone(), wait).await {
+        Ok(response) => response,
+        // It was accepted. A client that reads an error calls again.
+        Err(_) => answer(&counter.desk, &accepted).await?,
+    };
     if let Some(applied) = prefer.applied(wait) {
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);
     }
     Ok(response)
+}
+
+async fn ended(desk: &Desk, stored: Stored, wait: Duration) -> Result<Response, Problem> {
+    let stored = desk.outcome(stored, wait).await?;
+    answer(desk, &stored).await
 }
 
 /// 200 when it has ended, 202 when there is more to come.

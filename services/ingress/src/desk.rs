@@ -6,13 +6,13 @@ mod schemas;
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 use waybill_calls::{Call, CallState, Calls, Error, NewCall, Outcome, Payload, Stored, Submitted};
 use waybill_events::CallId;
 use waybill_identity::Principal;
-use waybill_messaging::Clock;
+use waybill_messaging::{BoxError, Clock};
 use waybill_telemetry::trace;
 use waybill_toolkit::{CallToolResult, Registry};
 
@@ -24,6 +24,13 @@ use schemas::Schemas;
 const MAX_KEY: usize = 255;
 /// Longest part of an unknown tool's name that is repeated to the client.
 const MAX_ECHO: usize = 128;
+/// Pauses before each look for a call whose commit gave no answer, and the time of all together.
+const LOOKS: [Duration; 3] = [
+    Duration::ZERO,
+    Duration::from_millis(300),
+    Duration::from_secs(1),
+];
+const LOOK_TIME: Duration = Duration::from_secs(4);
 /// How alike a name must be to be suggested (Jaro-Winkler, 0 to 1).
 const ALIKE: f64 = 0.85;
 
@@ -99,9 +106,13 @@ pub enum Refusal {
     },
     #[error(transparent)]
     Calls(#[from] Error),
-    /// The commit was cut off; it may have happened.
-    #[error("the call may not have been recorded; ask again with the same idempotency key")]
-    Interrupted,
+    /// Its commit gave no answer, and the call is not there so far.
+    #[error("the call may have been accepted: look for call {call} before you call again")]
+    Unclear {
+        call: CallId,
+        #[source]
+        source: BoxError,
+    },
 }
 
 /// Source of the 128 random bits of an id.
@@ -166,7 +177,8 @@ impl Desk {
     }
 
     /// Checks and commits a call. The commit goes on when this future is dropped: a client that
-    /// leaves takes nothing with it.
+    /// leaves takes nothing with it. A commit that gives no answer is looked for, and is
+    /// [`Refusal::Unclear`] only when that does not help.
     pub async fn place(
         &self,
         principal: &Principal,
@@ -176,13 +188,37 @@ impl Desk {
         let span = tracing::info_span!("commit", call.id = %new.id, call.tool = new.tool);
         trace::adopt(&span, new.traceparent.as_deref());
         new.traceparent = trace::traceparent(&span).or(new.traceparent);
-        let calls = self.0.calls.clone();
+        let (calls, call) = (self.0.calls.clone(), new.id.clone());
         let submission = async move { calls.submit(new).await }.instrument(span);
         let submission = self.0.submissions.spawn(submission);
-        match submission.await {
-            Ok(submitted) => Ok(submitted?),
-            Err(_) => Err(Refusal::Interrupted),
-        }
+        let source: BoxError = match submission.await {
+            Ok(Err(Error::Unclear(error))) => error.into(),
+            Ok(submitted) => return Ok(submitted?),
+            Err(cut_off) => cut_off.into(),
+        };
+        let Some(stored) = self.look_for(principal, &call).await else {
+            let error = &*source as &dyn std::error::Error;
+            tracing::error!(error, call.id = %call, "a call may have been accepted");
+            return Err(Refusal::Unclear { call, source });
+        };
+        Ok(Submitted {
+            stored,
+            fresh: true,
+        })
+    }
+
+    /// A call that may be there soon.
+    async fn look_for(&self, principal: &Principal, id: &CallId) -> Option<Stored> {
+        let looking = async {
+            for pause in LOOKS {
+                sleep(pause).await;
+                if let Ok(stored) = self.0.calls.get(&principal.tenant, id).await {
+                    return Some(stored);
+                }
+            }
+            None
+        };
+        timeout(LOOK_TIME, looking).await.ok().flatten()
     }
 
     /// Waits for commits that are under way. For shutdown.

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use waybill_audit_sink::Trail;
 use waybill_identity::{Keys, Principal};
-use waybill_messaging::{Bus, Subscription};
+use waybill_messaging::{Bus, Secrets, Subscription};
 
 pub use admin::doctor::{Check, Checks, Verdict};
 pub use guard::Guard;
@@ -35,6 +35,8 @@ pub struct Gateway {
     pub mcp: McpState,
     pub keys: Keys,
     pub trail: Trail,
+    /// The operator's.
+    pub secrets: Arc<dyn Secrets>,
     pub bus: Bus,
     /// The queues that operators see.
     pub subscriptions: Arc<[Subscription]>,

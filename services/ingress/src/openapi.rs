@@ -14,8 +14,11 @@ use waybill_calls::Status;
 use waybill_identity::{ApiKey, NewKey, Tenant};
 
 use crate::{
-    admin::calls::{CallOfTenant, CallsOfTenants},
-    admin::keys::{Create, CreateTenant, KeyList, TenantList},
+    admin::{
+        calls::{CallOfTenant, CallsOfTenants},
+        keys::{Create, CreateTenant, KeyList, TenantList},
+        secrets::{SecretList, SetSecret},
+    },
     calls::{CallList, NewCall, ToolList},
     problem,
 };
@@ -236,6 +239,12 @@ const LETTER: [(&str, &str, &str); 2] = [
     ("id", "path", "The dead letter's id."),
 ];
 
+const SECRET: (&str, &str, &str) = (
+    "name",
+    "path",
+    "1 to 64 of a-z 0-9 - _ /, such as github/token.",
+);
+
 const OPERATIONS: &[Operation] = &[
     on(
         "get",
@@ -328,6 +337,11 @@ const OPERATIONS: &[Operation] = &[
                 "The arguments do not fit; details.violations says where.",
                 None,
             ),
+            with(
+                "503",
+                "acceptance_unknown: look at details.statusUrl before you call again.",
+                None,
+            ),
         ],
     )
     .takes(&[
@@ -335,7 +349,7 @@ const OPERATIONS: &[Operation] = &[
         (
             "Idempotency-Key",
             "header",
-            "The same key, tool and arguments are the same call.",
+            "The same key, tool and arguments of a tenant are the same call.",
         ),
         ("traceparent", "header", "W3C Trace Context."),
     ])
@@ -421,6 +435,33 @@ const OPERATIONS: &[Operation] = &[
         &[with("201", "It is there.", Some(of::<Tenant>))],
     )
     .reads(of::<CreateTenant>),
+    on(
+        "get",
+        "/admin/secrets",
+        Access::Admin,
+        "The secrets that configuration can refer to",
+        &[json(
+            "Their names. No route tells a value.",
+            of::<SecretList>,
+        )],
+    ),
+    on(
+        "put",
+        "/admin/secrets/{name}",
+        Access::Admin,
+        "Set a secret",
+        &[plain("It is kept, for the next start.")],
+    )
+    .takes(&[SECRET])
+    .reads(of::<SetSecret>),
+    on(
+        "delete",
+        "/admin/secrets/{name}",
+        Access::Admin,
+        "Remove a secret",
+        &[plain("It is gone."), with("404", "There was none.", None)],
+    )
+    .takes(&[SECRET]),
     on(
         "get",
         "/admin/queues",
@@ -558,7 +599,7 @@ mod tests {
     use super::*;
 
     /// Every file that has routes, and what they are nested under.
-    const SOURCES: [(&str, &str); 10] = [
+    const SOURCES: [(&str, &str); 11] = [
         ("", include_str!("status.rs")),
         ("", include_str!("calls.rs")),
         ("", include_str!("health.rs")),
@@ -567,6 +608,7 @@ mod tests {
         ("/admin", include_str!("admin/calls.rs")),
         ("/admin", include_str!("admin/keys.rs")),
         ("/admin", include_str!("admin/queues.rs")),
+        ("/admin", include_str!("admin/secrets.rs")),
         ("/admin", include_str!("admin/audit.rs")),
         ("/admin", include_str!("admin/doctor.rs")),
     ];
@@ -576,6 +618,8 @@ mod tests {
             let routes = source.split(".route(").skip(1);
             routes.filter_map(move |rest| {
                 let path = rest.trim_start().strip_prefix('"')?.split('"').next()?;
+                // OpenAPI knows no parameter of several segments.
+                let path = path.replace("{*", "{");
                 path.starts_with('/').then(|| format!("{prefix}{path}"))
             })
         });

@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use waybill_calls::Error;
+use waybill_events::CallId;
 use waybill_messaging::Error as PortError;
 
 use crate::desk::Refusal;
@@ -154,6 +155,7 @@ impl From<Error> for Problem {
             }
             Error::Fenced(_) => Self::new(StatusCode::CONFLICT, "ended", error.to_string()),
             Error::Port(error) => error.into(),
+            Error::Unclear(_) => Self::unavailable(&error),
             Error::Corrupt(_) => Self::internal(&error),
         }
     }
@@ -164,7 +166,13 @@ impl From<Refusal> for Problem {
         let message = refusal.to_string();
         let (status, code, details) = match refusal {
             Refusal::Calls(error) => return error.into(),
-            Refusal::Interrupted => return Self::unavailable(&refusal),
+            Refusal::Unclear { call, source } => {
+                let status_url = format!("/mcp/status/{call}");
+                let details = json!({ "callId": call, "statusUrl": status_url });
+                let message = may_be_accepted(&call, &*source, &format!("GET {status_url}"));
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                return Self::new(status, UNCLEAR, message).details(details);
+            }
             Refusal::Schema { .. } => return Self::internal(&refusal),
             Refusal::UnknownTool { nearest, .. } => {
                 let details = nearest.map(|nearest| json!({ "nearest": nearest }));
@@ -202,22 +210,42 @@ impl From<PortError> for Problem {
                 "too_large",
                 error.to_string(),
             ),
-            PortError::Broken { .. } => Self::internal(&error),
+            PortError::Broken { .. } | PortError::Refused { .. } => Self::internal(&error),
             error => Self::unavailable(&error),
         }
     }
 }
 
-/// What is told of a store that fails: its own words, which name no path and no secret, and never
-/// those of its cause.
+/// The word for a call of which nobody knows yet whether it was accepted.
+pub(crate) const UNCLEAR: &str = "acceptance_unknown";
+
+/// Not to be repeated blindly: a second call would act a second time.
+pub(crate) fn may_be_accepted(
+    call: &CallId,
+    error: &(dyn std::error::Error + 'static),
+    look: &str,
+) -> String {
+    let what = own_words(error);
+    format!(
+        "the gateway could not confirm the call{what}; it may have been accepted as {call}: look \
+         before you call again, with {look}"
+    )
+}
+
+/// What is told of a store that fails.
 pub(crate) fn not_now(error: &(dyn std::error::Error + 'static)) -> String {
+    let what = own_words(error);
+    format!("the gateway could not do this now{what}; try again")
+}
+
+/// The store's own words, which name no path and no secret, and never those of its cause.
+fn own_words(error: &(dyn std::error::Error + 'static)) -> String {
     let mut causes = std::iter::successors(Some(error), |error| error.source());
     let what = causes.find_map(|cause| match cause.downcast_ref() {
         Some(PortError::Unavailable { what, .. }) => Some(format!(" ({what})")),
         _ => None,
     });
-    let what = what.unwrap_or_default();
-    format!("the gateway could not do this now{what}; try again")
+    what.unwrap_or_default()
 }
 
 impl From<JsonRejection> for Problem {

@@ -62,8 +62,11 @@ pub(crate) const MAX_RESULT: usize = 16 * 1024 * 1024;
 /// How often a large result is put before it is given up.
 pub(crate) const KEEP_TRIES: u32 = 3;
 
-/// Calls that one tick expires: writes and events of one commit.
+/// Overdue calls that are read together and ended at once.
 pub(crate) const SWEEP_STEP: usize = 40;
+/// How long a tick goes on to the next step. The last one and what has expired take the rest of the
+/// subscription's time.
+pub(crate) const SWEEP_TIME: Duration = Duration::from_secs(20);
 /// A running call's own worker ends it at the deadline; the sweep steps in after this.
 pub(crate) const SWEEP_GRACE: Duration = Duration::from_secs(5);
 /// Expired records, marks and blobs that are removed in one step, and steps of one tick: more than

@@ -3,18 +3,23 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use waybill_calls::{Call, CallState, Calls};
+use futures::{StreamExt, stream};
+use tokio::time::Instant;
+use waybill_calls::{Call, CallState, Calls, Error, Stored};
 use waybill_events::{Event, EventType};
-use waybill_messaging::{
-    Blobs, Commit, Context, Effects, Events, Expect, Failure, Handler, Ledger, Subscription, Write,
-};
+use waybill_messaging::{Blobs, Context, Effects, Events, Failure, Handler, Ledger, Subscription};
 
 use crate::{
     ending::tell,
     error::failure,
-    limits::{EXPIRE_STEP, EXPIRE_STEPS, SWEEP_GRACE, SWEEP_STEP},
+    limits::{EXPIRE_STEP, EXPIRE_STEPS, SWEEP_GRACE, SWEEP_STEP, SWEEP_TIME},
     plan::{expired, outcome_unknown},
 };
+
+const _: () = assert!(
+    SWEEP_TIME.as_secs() + 5 < DeadlineSweep::SUBSCRIPTION.timeout.as_secs(),
+    "a tick ends by itself"
+);
 
 /// A reconciler: each tick takes the next step, and no tick is missed when one is lost.
 pub struct DeadlineSweep {
@@ -32,9 +37,48 @@ impl DeadlineSweep {
         }
     }
 
-    /// In steps, so that others come between. A store that cannot forget does not keep calls from
-    /// ending.
-    async fn forget(&self) {
+    /// Looks at each overdue call once, as long as there is time. `first`: the shard to begin with.
+    async fn end_overdue(&self, first: u8, until: Instant, cx: &Context) -> Result<(), Error> {
+        for shard in 0..Calls::OPEN_SHARDS {
+            let shard = first.wrapping_add(shard) % Calls::OPEN_SHARDS;
+            let mut after = None;
+            loop {
+                if Instant::now() >= until || cx.shutdown.is_cancelled() {
+                    return Ok(());
+                }
+                let page = self.calls.overdue(shard, SWEEP_STEP, after.take());
+                let (overdue, next) = page.await?;
+                stream::iter(overdue)
+                    .for_each_concurrent(SWEEP_STEP, |seen| self.end(seen))
+                    .await;
+                after = next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Each in a commit of its own: one that cannot be ended keeps no other from it.
+    async fn end(&self, seen: Stored) {
+        let Call { tenant, id, .. } = &seen.call;
+        // The index may trail behind the record, which is read again.
+        let ended = self.calls.change(tenant, id, |call, now| {
+            Ok(end(call, now).then(|| call.ended((0, false)).into_iter().collect()))
+        });
+        match ended.await {
+            Ok(_) | Err(Error::Unknown) => {}
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, call.id = %id, "cannot end a call whose deadline passed");
+            }
+        }
+    }
+
+    /// In steps, so that others come between, and at least one. A store that cannot forget does not
+    /// keep calls from ending.
+    async fn forget(&self, until: Instant) {
         for _ in 0..EXPIRE_STEPS {
             let steps = [
                 self.ledger.expire(EXPIRE_STEP).await,
@@ -52,7 +96,7 @@ impl DeadlineSweep {
                     "cannot remove what has expired; the next tick tries again"
                 );
             }
-            if !more {
+            if !more || Instant::now() >= until {
                 return;
             }
         }
@@ -68,34 +112,15 @@ impl Handler for DeadlineSweep {
         )
     };
 
-    async fn handle(&self, _tick: &Event, cx: &Context) -> Result<Effects, Failure> {
-        self.forget().await;
-        let (mut effects, mut bytes) = (Effects::default(), 0);
-        for seen in self.calls.overdue(SWEEP_STEP).await.map_err(failure)? {
-            // The index may trail behind the record.
-            let mut stored = match self.calls.get(&seen.call.tenant, &seen.call.id).await {
-                Err(waybill_calls::Error::Unknown) => continue,
-                stored => stored.map_err(failure)?,
-            };
-            if end(&mut stored.call, cx.now) {
-                let write = Calls::write(&stored.call, Expect::Version(stored.version));
-                bytes += body_len(&write);
-                if bytes > Commit::MAX_BYTES {
-                    // The next tick takes the rest.
-                    break;
-                }
-                effects.writes.push(write);
-                effects.events.extend(stored.call.ended((0, false)));
-            }
-        }
-        Ok(effects)
-    }
-}
-
-fn body_len(write: &Write) -> usize {
-    match write {
-        Write::Put { body, .. } => body.len(),
-        Write::Delete { .. } | Write::Check { .. } => 0,
+    async fn handle(&self, tick: &Event, cx: &Context) -> Result<Effects, Failure> {
+        let until = Instant::now() + SWEEP_TIME;
+        // Another one each time, so that a tick whose time is up leaves none behind for good: the
+        // id ends in a hash.
+        let first = tick.id.as_str().bytes().last().unwrap_or(0);
+        let ended = self.end_overdue(first, until, cx).await;
+        self.forget(until).await;
+        ended.map_err(failure)?;
+        Ok(Effects::default())
     }
 }
 

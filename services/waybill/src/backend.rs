@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 #[cfg(feature = "aws")]
 use waybill_backend_aws::EventRelay;
 use waybill_ingress::Check;
-use waybill_messaging::{Blobs, Clock, KeyRing, Ledger, Meter, Queue, Subscription};
+use waybill_messaging::{Blobs, Clock, KeyRing, Ledger, Meter, Queue, Secrets, Subscription};
 
 use crate::{
     compose::TOPOLOGY,
@@ -20,12 +20,13 @@ use crate::{
     reconciler::Reconciler,
 };
 
-/// The four ports, and what comes with them.
+/// The five ports, and what comes with them.
 pub(crate) struct Backend {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) keyring: Arc<dyn KeyRing>,
     pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) secrets: Arc<dyn Secrets>,
     /// For `waybill doctor`.
     pub(crate) checks: Vec<Check>,
     /// What must be done at times as long as the services run.

@@ -68,7 +68,7 @@ impl Local {
         let mut stores = Stores::open(config, topology).await?;
         let toolbox = Arc::new(match role {
             Role::Serve if runs(Service::Ingress) || runs(Service::ToolExecutor) => {
-                Toolbox::open(config)?
+                Toolbox::open(config, &*stores.secrets).await?
             }
             _ => Toolbox::own(config)?,
         });

@@ -57,6 +57,7 @@ impl Door {
             },
             keys: stores.keys(),
             trail: Trail::new(stores.ledger.clone(), chain_key.clone()),
+            secrets: stores.secrets.clone(),
             bus: stores.bus.clone(),
             subscriptions: topology.into(),
             checks: doctor::checks(checks, &stores.bus, topology, &toolbox.supervisor),
@@ -82,7 +83,7 @@ impl Door {
         hosts: Hosts,
     ) -> Result<Self> {
         let chain_key = stores.chain_key().await?;
-        let toolbox = Arc::new(Toolbox::open_settled(config).await?);
+        let toolbox = Arc::new(Toolbox::open_settled(config, &*stores.secrets).await?);
         let chain_key = &chain_key;
         Self::open(
             config, stores, toolbox, chain_key, readiness, shutdown, hosts,

@@ -11,7 +11,9 @@ use waybill_backend_aws::{EventRelay, SqsQueue};
 use waybill_calls::Calls;
 use waybill_identity::Keys;
 use waybill_ingress::{Check, Readiness};
-use waybill_messaging::{Blobs, Bus, Clock, KeyRing, Ledger, Meter, Subscription, metered};
+use waybill_messaging::{
+    Blobs, Bus, Clock, KeyRing, Ledger, Meter, Secrets, Subscription, metered,
+};
 
 #[cfg(feature = "aws")]
 use crate::backend::aws;
@@ -28,6 +30,7 @@ pub(crate) struct Stores {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) keyring: Arc<dyn KeyRing>,
+    pub(crate) secrets: Arc<dyn Secrets>,
     pub(crate) bus: Bus,
     pub(crate) calls: Calls,
     /// The backend's own, for `waybill doctor`.
@@ -70,6 +73,8 @@ impl Stores {
 
     fn over(backend: Backend, clock: Clock, meter: Meter) -> Self {
         let ledger = metered(backend.ledger, &meter);
+        let calls = Calls::new(ledger.clone(), backend.blobs.clone(), clock.clone());
+        let calls = calls.metered(&meter);
         let bus = Bus {
             ledger: ledger.clone(),
             queue: backend.queue,
@@ -77,11 +82,12 @@ impl Stores {
             meter,
         };
         Self {
-            calls: Calls::new(ledger.clone(), backend.blobs.clone(), clock.clone()),
+            calls,
             clock,
             ledger,
             blobs: backend.blobs,
             keyring: backend.keyring,
+            secrets: backend.secrets,
             bus,
             checks: backend.checks,
             reconcilers: backend.reconcilers,

@@ -2,11 +2,15 @@
 
 #[cfg(feature = "aws")]
 use std::time::Duration;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result};
 use futures::future::BoxFuture;
 use waybill_ingress::mcp::Changes;
+use waybill_messaging::{SecretName, SecretValue, Secrets};
 use waybill_toolkit::{Content, Registry, Toolkit};
 use waybill_toolkit_code::CodeToolkit;
 use waybill_toolkit_files::FilesToolkit;
@@ -32,15 +36,15 @@ pub(crate) struct Toolbox {
 
 impl Toolbox {
     /// With the upstream servers of the configuration.
-    pub(crate) fn open(config: &Config) -> Result<Self> {
-        Self::with(config, upstreams(config)?)
+    pub(crate) async fn open(config: &Config, secrets: &dyn Secrets) -> Result<Self> {
+        Self::with(config, upstreams(config, secrets).await?)
     }
 
     /// The same, and gives the upstream servers a moment: a function may be called as soon as it is
     /// open, and is frozen after it has answered.
     #[cfg(feature = "aws")]
-    pub(crate) async fn open_settled(config: &Config) -> Result<Self> {
-        let toolbox = Self::open(config)?;
+    pub(crate) async fn open_settled(config: &Config, secrets: &dyn Secrets) -> Result<Self> {
+        let toolbox = Self::open(config, secrets).await?;
         if tokio::time::timeout(SETTLING, toolbox.supervisor.settled())
             .await
             .is_err()
@@ -131,18 +135,39 @@ fn conformance(registry: &Registry, changes: &Changes) -> Result<Arc<dyn Content
     Ok(Arc::new(Fixtures))
 }
 
-fn upstreams(config: &Config) -> Result<McpConfig> {
+async fn upstreams(config: &Config, secrets: &dyn Secrets) -> Result<McpConfig> {
     let Some(path) = &config.mcp_config else {
         return Ok(McpConfig::default());
     };
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the MCP configuration {}", path.display()))?;
-    let config = McpConfig::parse(&text, &crate::config::variable)
-        .with_context(|| format!("in the MCP configuration {}", path.display()))?;
+    let within = || format!("in the MCP configuration {}", path.display());
+    let read = read(secrets, McpConfig::secrets(&text))
+        .await
+        .with_context(within)?;
+    let lookup = |variable: &str| match variable.strip_prefix("secret:") {
+        Some(name) => read.get(name).map(|value| value.expose().to_owned()),
+        None => crate::config::variable(variable),
+    };
+    let config = McpConfig::parse(&text, &lookup).with_context(within)?;
     for warning in &config.warnings {
         tracing::warn!(file = %path.display(), warning, "in the MCP configuration");
     }
     Ok(config)
+}
+
+/// Those of `names` that are set.
+async fn read<'a>(
+    secrets: &dyn Secrets,
+    names: BTreeSet<&'a str>,
+) -> Result<BTreeMap<&'a str, SecretValue>> {
+    let mut read = BTreeMap::new();
+    for name in names {
+        let value = secrets.get(&SecretName::parse(name)?).await;
+        let value = value.with_context(|| format!("the secret {name} cannot be read"))?;
+        read.extend(value.map(|value| (name, value)));
+    }
+    Ok(read)
 }
 
 fn options() -> Options {

@@ -52,6 +52,8 @@ fn published() -> Result<Files> {
             json::text(event::example(kind)),
         );
     }
+    let policy = waybill_policy::schema().to_value();
+    files.add("schemas/policy.json", json::text(policy));
     files.add("schemas/asyncapi.json", json::text(asyncapi::document()));
     files.add("schemas/README.md", pages::index());
     files.add("docs/events.md", pages::events());

@@ -20,6 +20,7 @@ pub(crate) fn index() -> String {
          One JSON Schema (2020-12) of the whole CloudEvent and one example for each event type, and \
          [`asyncapi.json`](asyncapi.json) with the consumers. A type that was released only grows by \
          optional fields; any other change is a new version of the type.\n\n\
+         [`policy.json`](policy.json) is for editors of `policy.toml`.\n\n\
          | type | |\n|---|---|\n"
     );
     for &kind in EventType::ALL {

@@ -51,6 +51,7 @@ struct Called {
     bus: String,
     bucket: String,
     key_alias: String,
+    secrets: String,
 }
 
 /// The template of these services. `services`: as in `infra/services.toml`.
@@ -91,6 +92,7 @@ fn called(names: &Names) -> Called {
         bus: names.bus(),
         bucket: names.bucket(ACCOUNT),
         key_alias: names.key_alias(),
+        secrets: names.secrets(),
     }
 }
 

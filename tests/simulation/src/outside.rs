@@ -81,9 +81,15 @@ enum Behaviour {
     Ask,
     Hang,
     Panic,
+    /// Looks for longer than several leases.
+    Stare,
+    /// Acts after longer than several leases.
+    Brood,
 }
 
-pub(crate) const TOOLS: [&str; 7] = ["look", "set", "act", "walk", "ask", "hang", "panic"];
+pub(crate) const TOOLS: [&str; 9] = [
+    "look", "set", "act", "walk", "ask", "hang", "panic", "stare", "brood",
+];
 
 struct Simulated {
     behaviour: Behaviour,
@@ -97,7 +103,7 @@ impl Toolkit for Outside {
     }
 
     fn tools(&self) -> Vec<Arc<dyn Tool>> {
-        use Behaviour::{Act, Ask, Hang, Look, Panic, Set, Walk};
+        use Behaviour::{Act, Ask, Brood, Hang, Look, Panic, Set, Stare, Walk};
         let effects = [
             (Look, Effect::ReadOnly),
             (Set, Effect::Idempotent),
@@ -106,13 +112,18 @@ impl Toolkit for Outside {
             (Ask, Effect::Once),
             (Hang, Effect::ReadOnly),
             (Panic, Effect::Idempotent),
+            (Stare, Effect::ReadOnly),
+            (Brood, Effect::Once),
         ];
         let tools = TOOLS
             .iter()
             .zip(effects)
             .map(|(name, (behaviour, effect))| {
                 let mut spec = ToolSpec::new(*name, "simulated", effect);
-                spec.timeout = Duration::from_secs(20);
+                spec.timeout = match behaviour {
+                    Stare | Brood => Duration::from_mins(10),
+                    _ => Duration::from_secs(20),
+                };
                 spec.upstream = (behaviour == Look).then(|| "somewhere".to_owned());
                 let outside = self.clone();
                 Arc::new(Simulated {
@@ -153,6 +164,14 @@ impl Tool for Simulated {
                 Ok(answer())
             }
             Behaviour::Panic => panic!("as simulated"),
+            Behaviour::Stare => {
+                sleep(Duration::from_secs(150)).await;
+                Ok(answer())
+            }
+            Behaviour::Brood => {
+                sleep(Duration::from_secs(150)).await;
+                self.act(cx).await
+            }
         }
     }
 

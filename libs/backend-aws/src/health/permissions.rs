@@ -59,6 +59,7 @@ pub(super) async fn tried(clients: &Clients, names: &Names, topology: &[Subscrip
     records(clients, &names.records(), &mut tried).await;
     inbox(clients, &names.inbox(), &mut tried).await;
     outbox(clients, &names.outbox(), &mut tried).await;
+    secrets(clients, names, &mut tried).await;
     for subscription in topology {
         queue(clients, &names.queue(subscription.name), &mut tried).await;
     }
@@ -119,6 +120,25 @@ async fn outbox(clients: &Clients, table: &str, tried: &mut Tried) {
         tried.note("dynamodb:BatchWriteItem", table, deleted);
     }
     tried.query(clients, table, None, SHARD, shard()).await;
+}
+
+/// Of a name that none of ours can be.
+async fn secrets(clients: &Clients, names: &Names, tried: &mut Tried) {
+    let (client, id) = (
+        &clients.secretsmanager,
+        format!("{}.probe", names.secrets()),
+    );
+    let get = client.get_secret_value().secret_id(&id).send().await;
+    tried.note("secretsmanager:GetSecretValue", &id, get);
+    let put = client.put_secret_value().secret_id(&id);
+    let put = put.secret_string(PROBE).send().await;
+    tried.note("secretsmanager:PutSecretValue", &id, put);
+    let delete = client.delete_secret().secret_id(&id).send().await;
+    tried.note("secretsmanager:DeleteSecret", &id, delete);
+    let restore = client.restore_secret().secret_id(&id).send().await;
+    tried.note("secretsmanager:RestoreSecret", &id, restore);
+    let list = client.list_secrets().max_results(1).send().await;
+    tried.note("secretsmanager:ListSecrets", "*", list);
 }
 
 impl Tried {

@@ -18,9 +18,10 @@ pub struct Arrived {
 }
 
 impl SqsQueue {
-    /// A delivery that this process may settle like its own, except that whoever received it
-    /// deletes it: [`Settlement::Done`] asks nothing of SQS, and [`Settlement::DeadLetter`] only
-    /// puts it aside. `None`: it was no event and is put aside.
+    /// A delivery that this process may extend and settle like its own, except that whoever received
+    /// it deletes it: [`Settlement::Done`] asks nothing of SQS, and [`Settlement::DeadLetter`] only
+    /// puts it aside. Until it is extended for the first time it is hidden for as long as whoever
+    /// received it asked for. `None`: it was no event and is put aside.
     ///
     /// # Errors
     ///

@@ -109,9 +109,14 @@ impl Leases {
         self.change(receipt, |lease| lease.until = until);
     }
 
+    /// For good: an extension whose answer comes later does not bring it back.
     pub(super) fn forget(&self, receipt: &Receipt) {
-        let gone = Instant::now();
-        self.change(receipt, |lease| lease.until = gone);
+        if let Some((id, handle)) = parts(receipt) {
+            let mut leases = self.lock();
+            if leases.get(id).is_some_and(|lease| *lease.handle == *handle) {
+                leases.remove(id);
+            }
+        }
     }
 
     fn change(&self, receipt: &Receipt, change: impl FnOnce(&mut Lease)) {
@@ -177,6 +182,7 @@ mod tests {
         let held = hold(&leases, &TENTHS, "1", "a/b");
         assert!(is_held(&leases, &held));
         leases.forget(&held);
+        leases.extended(&held, Instant::now() + Duration::from_mins(1));
         assert!(!is_held(&leases, &held));
         let over = hold(&leases, &OVER, "2", "c");
         assert!(!is_held(&leases, &over));

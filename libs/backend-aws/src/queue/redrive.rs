@@ -176,7 +176,7 @@ mod tests {
         let (queue, _) = over(&answers).await;
         let refusal = queue.redrive_all("one").await.unwrap_err();
         assert!(
-            matches!(refusal, waybill_messaging::Error::Broken { .. }),
+            matches!(refusal, waybill_messaging::Error::Refused { .. }),
             "{refusal:?}"
         );
     }

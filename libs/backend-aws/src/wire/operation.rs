@@ -110,6 +110,8 @@ mod tests {
         assert_eq!(post("AmazonSQS.ReceiveMessage"), "SQS.ReceiveMessage");
         assert_eq!(post("TrentService.Encrypt"), "KMS.Encrypt");
         assert_eq!(post("AWSEvents.PutEvents"), "EventBridge.PutEvents");
+        let get = "secretsmanager.GetSecretValue";
+        assert_eq!(post(get), "SecretsManager.GetSecretValue");
         let form = "Action=PublishBatch&Version=2010-03-31";
         let sns = request("POST", "http://h/", None, form);
         assert_eq!(sns, "SNS.PublishBatch");

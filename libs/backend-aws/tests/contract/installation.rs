@@ -6,11 +6,13 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use waybill_backend_aws::{
-    Aspect, EventRelay, Finding, Health, Place, S3Blobs,
+    Aspect, EventRelay, Finding, Health, Place, S3Blobs, SecretsManager,
     provision::{self, Removed, State},
 };
 use waybill_events::{Event, EventType, TenantId};
-use waybill_messaging::{BatchHandler, BlobKey, Blobs, Clock, Context};
+use waybill_messaging::{
+    BatchHandler, BlobKey, Blobs, Clock, Context, SecretName, SecretValue, Secrets as _,
+};
 use waybill_testkit::contract::{ALPHA, TOPOLOGY, eventually};
 
 use crate::emulator::Account;
@@ -102,7 +104,7 @@ async fn what_drifts_is_told_and_mended() {
 }
 
 #[tokio::test]
-async fn a_destroyed_installation_leaves_nothing_but_its_key_for_a_week() {
+async fn a_destroyed_installation_leaves_only_key_and_secrets_for_a_week() {
     let account = Account::fresh().await;
     let (clients, names) = (&account.clients, &account.names);
     provision::apply(clients, names, TOPOLOGY).await.unwrap();
@@ -116,16 +118,16 @@ async fn a_destroyed_installation_leaves_nothing_but_its_key_for_a_week() {
         let hour = Clock::system().now() + chrono::TimeDelta::hours(1);
         blobs.put(&key, "x".into(), hour).await.unwrap();
     }
+    let secrets = SecretsManager::new(clients, names);
+    let (name, value) = (SecretName::parse("a/b"), SecretValue::new("x".to_owned()));
+    secrets.put(&name.unwrap(), &value.unwrap()).await.unwrap();
     let removed = provision::destroy(clients, names, TOPOLOGY).await.unwrap();
     for (resource, removed) in &removed {
-        let is_key = resource.starts_with("key ");
-        assert_eq!(
-            *removed == Removed::Gone,
-            !is_key,
-            "{resource}: {removed:?}"
-        );
-        assert_eq!(matches!(removed, Removed::Stays(_)), is_key, "{resource}");
+        let stays = resource.starts_with("key ") || resource.starts_with("secret ");
+        assert_eq!(*removed == Removed::Gone, !stays, "{resource}: {removed:?}");
+        assert_eq!(matches!(removed, Removed::Stays(_)), stays, "{resource}");
     }
+    assert_eq!(removed[0].0, format!("secret {}/a/b", names.prefix()));
     let planned = account.plan().await;
     assert!(all(&planned, &State::Missing), "{planned:?}");
     let again = provision::destroy(clients, names, TOPOLOGY).await.unwrap();

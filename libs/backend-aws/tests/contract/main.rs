@@ -6,20 +6,25 @@
     reason = "a fixture that cannot be made fails its test"
 )]
 
+mod adopted;
 mod emulator;
 mod faults;
 mod installation;
 mod metrics;
 mod outbox;
+mod secrets;
 mod topology;
 
 use std::{sync::Arc, time::Duration};
 
 use waybill_backend_aws::{
-    CacheBounds, CachedKeyRing, DynamoLedger, KmsKeyRing, Place, S3Blobs, SqsQueue, provision,
+    CacheBounds, CachedKeyRing, DynamoLedger, KmsKeyRing, Place, S3Blobs, SecretsManager, SqsQueue,
+    provision,
 };
 use waybill_messaging::Clock;
-use waybill_testkit::contract::{BlobsFixture, Expiry, Fixture, KeyRingFixture, TOPOLOGY};
+use waybill_testkit::contract::{
+    BlobsFixture, Expiry, Fixture, KeyRingFixture, SecretsFixture, TOPOLOGY,
+};
 
 use crate::emulator::Account;
 
@@ -77,6 +82,15 @@ async fn blobs() -> BlobsFixture {
     }
 }
 
+async fn secret_store() -> SecretsFixture {
+    let Account { clients, names, .. } = Account::fresh().await;
+    SecretsFixture {
+        secrets: Arc::new(SecretsManager::new(&clients, &names)),
+        clock: Clock::system(),
+        guard: Box::new(()),
+    }
+}
+
 mod ledger {
     waybill_testkit::ledger_contract!(crate::ports);
 }
@@ -115,4 +129,8 @@ mod strict_keyring {
 
 mod blob {
     waybill_testkit::blobs_contract!(crate::blobs);
+}
+
+mod secret {
+    waybill_testkit::secrets_contract!(crate::secret_store);
 }

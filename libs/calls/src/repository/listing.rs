@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use waybill_events::{CallId, TenantId};
-use waybill_messaging::Range;
+use waybill_messaging::{Range, Record};
+use waybill_telemetry::metrics::CALLS_UNREADABLE;
 
-use super::{Calls, Error, OPEN_SHARDS, Stored, open_partition, sortable, stored};
-use crate::CallState;
+use super::{Calls, Error, Stored, open_partition, sortable, stored};
+use crate::{Call, CallState};
 
 /// Which calls to list. Newest first.
 #[derive(Clone, Debug, Default)]
@@ -39,36 +40,47 @@ impl Calls {
             range = range.from(since.as_str());
         }
         let page = self.ledger.list(&format!("calls/{tenant}"), range).await?;
-        let mut calls = Vec::with_capacity(page.records.len());
-        for record in &page.records {
-            let stored = stored(record)?;
-            let fits = filter
-                .tool
-                .as_ref()
-                .is_none_or(|tool| *tool == stored.call.tool)
-                && filter.state.is_none_or(|state| state == stored.call.state);
+        let CallFilter {
+            tool,
+            state,
+            before,
+            ..
+        } = filter;
+        let fits = |call: &Call| {
             // The ledger's range goes up to and with its end.
-            let older = filter.before.as_ref().is_none_or(|id| stored.call.id < *id);
-            if fits && older {
-                calls.push(stored);
-            }
-        }
+            before.as_ref().is_none_or(|before| call.id < *before)
+                && tool.as_ref().is_none_or(|tool| *tool == call.tool)
+                && state.is_none_or(|state| state == call.state)
+        };
+        let calls = self.readable(&page.records);
+        let calls = calls.filter(|stored| fits(&stored.call)).collect();
         Ok((calls, page.next))
     }
 
-    /// Open calls whose deadline has passed, up to `limit`.
-    pub async fn overdue(&self, limit: usize) -> Result<Vec<Stored>, Error> {
+    /// A page of the open calls whose deadline has passed, up to `limit`, and where the next begins.
+    /// `shard`: which of [`Self::OPEN_SHARDS`] parts of them. The longest overdue come first.
+    pub async fn overdue(
+        &self,
+        shard: u8,
+        limit: usize,
+        after: Option<String>,
+    ) -> Result<(Vec<Stored>, Option<String>), Error> {
         // An entry goes on after its time: the next millisecond is the first that is not due.
         let now = sortable(self.clock.now() + TimeDelta::milliseconds(1));
-        let mut overdue = Vec::new();
-        for shard in 0..OPEN_SHARDS {
-            let range = Range::first(limit).to(now.clone());
-            let page = self.ledger.query(&open_partition(shard), range).await?;
-            for record in &page.records {
-                overdue.push(stored(record)?);
-            }
-        }
-        overdue.truncate(limit);
-        Ok(overdue)
+        let range = Range::first(limit).to(now).after(after);
+        let page = self.ledger.query(&open_partition(shard), range).await?;
+        Ok((self.readable(&page.records).collect(), page.next))
+    }
+
+    /// Without those that are corrupt or of a newer version: one keeps no other from its reader.
+    fn readable(&self, records: &[Record]) -> impl Iterator<Item = Stored> {
+        records.iter().filter_map(|record| {
+            let skip = |error: &Error| {
+                self.meter.add(&CALLS_UNREADABLE, &[], 1);
+                let error = error as &dyn std::error::Error;
+                tracing::error!(error, key = %record.key, "skipped a call");
+            };
+            stored(record).inspect_err(skip).ok()
+        })
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use waybill_events::{CallId, TenantId, ToolCallRequested};
 use waybill_messaging::{Commit, Expect, Key, Write};
 
-use super::{Calls, Error, Stored, stamp};
+use super::{Calls, Error, Stored, stamp, uncommitted};
 use crate::{
     Call, CallState,
     budget::{fits, json},
@@ -73,7 +73,7 @@ impl Calls {
             seen: Vec::new(),
         };
         let Some(key) = idempotency else {
-            self.ledger.commit(commit).await?;
+            self.ledger.commit(commit).await.map_err(uncommitted)?;
             return Ok(Submitted {
                 stored: Stored { call, version: 1 },
                 fresh: true,
@@ -96,7 +96,7 @@ impl Calls {
                 fresh: true,
             }),
             Err(waybill_messaging::Error::Conflict { .. }) => self.repeated(&key, &call).await,
-            Err(error) => Err(error.into()),
+            Err(error) => Err(uncommitted(error)),
         }
     }
 
@@ -120,11 +120,9 @@ impl Calls {
             )
             .await?;
         let idempotency = new.idempotency_key.map(|key| {
+            // The tenant's, whichever of its API keys asks: one may be rotated between two tries.
             let partition = format!("idempotency/{}", new.tenant);
-            Key::new(
-                partition,
-                digest(&Value::String(format!("{}/{key}", new.principal))),
-            )
+            Key::new(partition, digest(&Value::String(key)))
         });
         let call = Call {
             id: new.id,

@@ -21,7 +21,7 @@ fn event<D: EventData>(cause: &str, data: &D) -> Event {
 }
 
 impl World {
-    fn says(&self, line: &str) -> bool {
+    pub(crate) fn says(&self, line: &str) -> bool {
         let text = self.bus.meter.open_metrics().unwrap();
         text.lines().any(|told| told == line)
     }

@@ -11,7 +11,7 @@ use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use waybill_events::Event;
 use waybill_messaging::{
-    BatchHandler, Batching, Context, Dispatched, Effects, Events, Expect, Failure, Handler,
+    BatchHandler, Batching, Context, Dispatched, Effects, Error, Events, Expect, Failure, Handler,
     Settlement, Subscription, dispatch_batch, tick,
 };
 use waybill_testkit::event;
@@ -146,6 +146,25 @@ async fn hanging_and_panicking_are_tried_again_and_then_put_aside() {
     }
 }
 
+/// Neither an outage nor a role without its permissions says anything about the events.
+#[tokio::test(start_paused = true)]
+async fn a_port_that_fails_is_not_held_against_the_event() {
+    let away = || Error::unavailable("the store is away", "no answer");
+    let refuses = || Error::refused("the store refuses", "AccessDenied");
+    let broken = || Error::broken("the record is garbled", "no JSON");
+    let cases: [(fn() -> Error, bool); 3] = [(away, true), (refuses, true), (broken, false)];
+    for (error, comes_again) in cases {
+        let world = World::of_trial();
+        let delivery = world.delivery().await;
+        let fails = Trial::always(move |_| Err(error().into()));
+        let ended = world.dispatch(&fails, &delivery).await;
+        let again = matches!(ended.settlement, Settlement::Retry { .. });
+        assert_eq!(again, comes_again, "{ended:?}");
+        let counted = world.says(r#"waybill_port_failures_total{subscription="trial"} 1"#);
+        assert_eq!(counted, comes_again, "{}", error());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_rejected_event_is_abandoned_and_put_aside() {
     let rejects = || Trial::always(|_| Err(Failure::reject("it makes no sense")));
@@ -178,9 +197,10 @@ async fn a_tick_commits_and_leaves_no_mark() {
 }
 
 /// Writes a record of each event's subject, and refuses a batch with a poisonous one.
-struct Sorter;
-
-static SORTED: AtomicU32 = AtomicU32::new(0);
+#[derive(Default)]
+struct Sorter {
+    sorted: AtomicU32,
+}
 
 impl BatchHandler for Sorter {
     const SUBSCRIPTION: Subscription = Subscription {
@@ -192,9 +212,14 @@ impl BatchHandler for Sorter {
     };
 
     async fn handle(&self, events: &[&Event], _: &Context) -> Result<Effects, Failure> {
-        SORTED.fetch_add(1, Ordering::SeqCst);
-        if events.iter().any(|event| event.subject == "poison") {
-            return Err(Failure::reject("it is poison"));
+        self.sorted.fetch_add(1, Ordering::SeqCst);
+        for event in events {
+            match event.subject.as_str() {
+                "poison" => return Err(Failure::reject("it is poison")),
+                "panic" => panic!("a bug"),
+                "away" => return Err(Error::unavailable("the store is away", "no answer").into()),
+                _ => {}
+            }
         }
         let writes = events
             .iter()
@@ -206,24 +231,56 @@ impl BatchHandler for Sorter {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn one_poisonous_event_does_not_hold_up_its_batch() {
+/// How each of these ends when it comes for the `receives`-th time, and how often the handler ran.
+async fn sorted(subjects: [&str; 3], receives: u32) -> (Vec<Dispatched>, u32) {
     let world = World::new(&[Sorter::SUBSCRIPTION, WATCH]);
-    let subjects = ["one", "poison", "two"];
     let events = subjects.map(|subject| event(INPUT).subject(subject).build());
     world.publish(events.to_vec()).await;
-    let deliveries = world.receive(Sorter::SUBSCRIPTION.name).await;
-    let ended = dispatch_batch(&Sorter, &world.bus, &deliveries, &CancellationToken::new()).await;
+    let mut deliveries = world.receive(Sorter::SUBSCRIPTION.name).await;
+    for delivery in &mut deliveries {
+        delivery.receives = receives;
+    }
+    let (sorter, shutdown) = (Sorter::default(), CancellationToken::new());
+    let ended = dispatch_batch(&sorter, &world.bus, &deliveries, &shutdown).await;
     assert_eq!(ended.len(), 3);
     for (delivery, ended) in deliveries.iter().zip(&ended) {
-        if delivery.event.subject == "poison" {
-            assert_eq!(dead(ended), "it is poison");
-        } else {
-            assert_eq!(ended.settlement, Settlement::Done);
-        }
+        let written = world.record(&delivery.event.subject).await.is_some();
+        assert_eq!(written, ended.settlement == Settlement::Done);
     }
-    assert!(world.record("one").await.is_some());
-    assert!(world.record("two").await.is_some());
+    (ended, sorter.sorted.load(Ordering::SeqCst))
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_poisonous_event_does_not_hold_up_its_batch() {
+    let (ended, runs) = sorted(["one", "poison", "two"], 1).await;
+    assert_eq!(ended[0].settlement, Settlement::Done);
+    assert_eq!(dead(&ended[1]), "it is poison");
+    assert_eq!(ended[2].settlement, Settlement::Done);
     // The whole batch, then each alone.
-    assert_eq!(SORTED.load(Ordering::SeqCst), 4);
+    assert_eq!(runs, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_makes_a_batch_panic_is_found_tried_again_and_put_aside() {
+    for receives in [1, 4, 5] {
+        let (ended, runs) = sorted(["one", "panic", "two"], receives).await;
+        assert_eq!(ended[0].settlement, Settlement::Done);
+        assert_eq!(ended[2].settlement, Settlement::Done);
+        match receives {
+            5 => assert!(dead(&ended[1]).contains("a bug")),
+            _ => assert!(matches!(ended[1].settlement, Settlement::Retry { .. })),
+        }
+        assert_eq!(runs, 4);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_waits_for_a_port_as_a_whole_and_for_long() {
+    for receives in [1, 20, 899] {
+        let (ended, runs) = sorted(["one", "away", "two"], receives).await;
+        for ended in ended {
+            assert!(matches!(ended.settlement, Settlement::Retry { .. }));
+        }
+        assert_eq!(runs, 1);
+    }
 }

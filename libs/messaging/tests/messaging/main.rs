@@ -4,5 +4,6 @@
 mod counting;
 mod dispatch;
 mod driver;
+mod leases;
 mod push;
 mod world;

@@ -99,16 +99,22 @@ catalogue! {
         "Calls ended, by state: completed, failed, cancelled, expired";
     CALLS_FAILED = "calls_failed", Counter, Count, ["reason"], By("reason"),
         "Calls that ended without an answer, by the code of their error, such as `outcome_unknown`";
+    CALLS_UNREADABLE = "calls_unreadable", Counter, Count, [], Total,
+        "Times that a call was skipped because its record is corrupt or of a newer version";
     CALL_DURATION = "call_duration", Histogram(CALL_SECONDS), Seconds, ["tool"], Total,
         "From acceptance to outcome";
     CIRCUITS_OPENED = "circuits_opened", Counter, Count, ["upstream"], Total,
         "Times that a circuit breaker opened";
     DEAD_LETTERS = "dead_letters", Counter, Count, ["subscription"], By("subscription"),
         "Deliveries that a handler gave up";
+    PORT_FAILURES = "port_failures", Counter, Count, ["subscription"], By("subscription"),
+        "Deliveries and batches that wait because a store, a queue or a bus is away or refuses";
     DISPATCH_DURATION = "dispatch_duration", Histogram(CALL_SECONDS), Seconds, ["subscription"], By("subscription"),
         "From the receipt of a delivery, a batch or a tick to the end of its handling";
     AUDIT_PROBLEMS = "audit_problems", Gauge, Count, [], Total,
         "Problems that the last verification of the audit trail found";
+    AUDIT_PASS_AGE = "audit_pass_age", Gauge, Seconds, [], Total,
+        "Time since the newest complete pass over the audit trail began";
     HTTP_REQUESTS = "http_requests", Counter, Count, ["route", "method", "status"], Total,
         "HTTP requests answered";
     HTTP_REQUEST_DURATION = "http_request_duration", Histogram(REQUEST_SECONDS), Seconds, ["route"], Total,

@@ -23,12 +23,13 @@ use std::{any::Any, future::Future, sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout};
 use waybill_events::EventType;
-use waybill_messaging::{Blobs, Clock, Events, KeyRing, Ledger, Queue, Subscription};
+use waybill_messaging::{Blobs, Clock, Events, KeyRing, Ledger, Queue, Secrets, Subscription};
 
 pub mod blobs;
 pub mod keyring;
 pub mod ledger;
 pub mod queue;
+pub mod secrets;
 
 /// Wants two types.
 pub const ALPHA: Subscription = Subscription::new(
@@ -146,6 +147,14 @@ pub struct BlobsFixture {
     pub guard: Box<dyn Any + Send>,
 }
 
+/// A store of secrets under test, empty.
+pub struct SecretsFixture {
+    pub secrets: Arc<dyn Secrets>,
+    pub clock: Clock,
+    /// Dropped last.
+    pub guard: Box<dyn Any + Send>,
+}
+
 /// Runs one property on a runtime of its own.
 #[doc(hidden)]
 pub fn run<T>(fixture: impl Future<Output = T>, property: impl AsyncFnOnce(T)) {
@@ -207,7 +216,7 @@ mod tests {
     /// A property that the macro does not name would never run.
     #[test]
     fn every_property_is_in_its_suite() {
-        let suites: [&[&str]; 4] = [
+        let suites: [&[&str]; 5] = [
             &[
                 include_str!("ledger/mod.rs"),
                 include_str!("ledger/commit.rs"),
@@ -226,6 +235,7 @@ mod tests {
             ],
             &[include_str!("keyring.rs")],
             &[include_str!("blobs.rs")],
+            &[include_str!("secrets.rs")],
         ];
         for files in suites {
             let all = files.concat();

@@ -36,7 +36,22 @@ impl Ledger for FaultyBackend {
                 seen.receipt = None;
             }
         }
+        let again = if commit.events.is_empty() {
+            Vec::new()
+        } else if self.strikes(&mut begun, "republish", faults.republish) {
+            commit.events.clone()
+        } else {
+            Vec::new()
+        };
         let answer = self.0.inner.ledger.commit(commit).await;
+        if answer.is_ok() && !again.is_empty() {
+            let events = again;
+            let again = Commit {
+                events,
+                ..Commit::default()
+            };
+            self.0.inner.ledger.commit(again).await?;
+        }
         self.up()?;
         if crash == Some(When::After) {
             return Err(self.die());

@@ -80,6 +80,9 @@ pub struct Faults {
     pub lost_settle: f64,
     /// A delivery: it comes a second time, within `delay`, with the same receipt.
     pub duplicate: f64,
+    /// A commit: its events are published twice, as a bus that delivers at least once may. Each is
+    /// another message, with receives of its own.
+    pub republish: f64,
     /// A delivery: it comes within `delay`, its lease running meanwhile. This also reorders.
     pub late: f64,
     /// A delivery: its lease ends within `delay`, and nobody tells its holder; or an `extend`
@@ -102,6 +105,7 @@ impl Faults {
         separate_settle: 0.0,
         lost_settle: 0.0,
         duplicate: 0.0,
+        republish: 0.0,
         late: 0.0,
         short_lease: 0.0,
         stale_query: 0.0,
@@ -130,6 +134,7 @@ impl Faults {
             late: draw(0.1),
             short_lease: draw(0.1),
             stale_query: draw(0.1),
+            republish: draw(0.1),
             latency: dice.up_to(Duration::from_millis(50)),
             delay: dice.up_to(Duration::from_secs(2)),
         }

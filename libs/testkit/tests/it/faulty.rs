@@ -298,6 +298,20 @@ async fn a_lost_settlement_brings_the_event_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_may_come_as_two_messages() {
+    let (_, bus, inner) = faulty(Faults {
+        republish: 1.0,
+        ..Faults::NONE
+    });
+    publish(&bus, [event(1)]).await;
+    let received = inner.queue.receive(STURDY.name, 10, WAIT).await.unwrap();
+    assert_eq!(received.len(), 2);
+    assert_eq!(received[0].event.id, received[1].event.id);
+    assert_ne!(received[0].receipt, received[1].receipt);
+    assert!(received.iter().all(|delivery| delivery.receives == 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_mark_may_leave_its_delivery_to_be_settled() {
     for (separate_settle, settled) in [(0.0, true), (1.0, false)] {
         let (_, bus, inner) = faulty(Faults {

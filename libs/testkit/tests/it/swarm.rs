@@ -113,6 +113,7 @@ async fn a_service_loses_and_doubles_nothing_whatever_the_seed() {
         "late",
         "lost_commit",
         "lost_settle",
+        "republish",
         "separate_settle",
         "short_lease",
         "throttle",

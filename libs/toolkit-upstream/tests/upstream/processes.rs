@@ -62,6 +62,7 @@ async fn a_dead_upstream_delays_nobody_and_says_why() {
         "gone": {"command": "/nonexistent/server"},
         "dies": {"command": "sh", "args": ["-c", "exit 3"]},
         "deaf": entry("deaf"),
+        "locked": {"command": "sh", "env": {"KEY": "${secret:web/key}"}},
     });
     let rig = Rig::begin(
         &servers,
@@ -76,7 +77,11 @@ async fn a_dead_upstream_delays_nobody_and_says_why() {
     );
     rig.until_ready("up").await;
     assert_eq!(rig.text("up__echo", json!({"text": "a"})).await, "a");
-    for (server, part) in [("gone", "cannot be started"), ("dies", "exit status: 3")] {
+    for (server, part) in [
+        ("gone", "cannot be started"),
+        ("dies", "exit status: 3"),
+        ("locked", "waybill secrets set web/key"),
+    ] {
         let reason = rig.until_failed(server).await;
         assert!(reason.contains(part), "{reason}");
     }

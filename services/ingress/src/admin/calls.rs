@@ -95,8 +95,7 @@ async fn list(
     let mut calls = Vec::new();
     // A filter leaves gaps in a page: read on until there are enough, within bounds.
     for _ in 0..MAX_PAGES.div_ceil(tenants.len().max(1)) {
-        let page = desk.page(&tenants, filter.since, next.take()).await?;
-        let more = page.len() == PAGE;
+        let (page, more) = desk.page(&tenants, filter.since, next.take()).await?;
         for call in page {
             next = Some(call.id.clone());
             let of_tool = filter.tool.as_ref().is_none_or(|tool| *tool == call.tool);
@@ -184,17 +183,17 @@ impl Desk {
         }
     }
 
-    /// The newest [`PAGE`] calls of these tenants, or of those before `before`.
+    /// Up to [`PAGE`] of the newest calls of these tenants, or of those before `before`, and whether
+    /// there are others.
     async fn page(
         &self,
         tenants: &[TenantId],
         since: Option<DateTime<Utc>>,
         before: Option<CallId>,
-    ) -> Result<Vec<Call>, Problem> {
+    ) -> Result<(Vec<Call>, bool), Problem> {
         let filter = CallFilter {
             since,
-            // One more: `before` is among what the range of its own tenant gives.
-            limit: PAGE + 1,
+            limit: PAGE,
             before,
             ..CallFilter::default()
         };
@@ -203,13 +202,19 @@ impl Desk {
             async move { calls.list(&tenant, filter).await }
         });
         let mut lists = lists.buffer_unordered(ABREAST);
-        let mut newest: Vec<Call> = Vec::new();
-        while let Some((calls, _)) = lists.try_next().await? {
+        let (mut newest, mut floor, mut cut) = (Vec::<Call>::new(), None, false);
+        while let Some((calls, next)) = lists.try_next().await? {
+            // What is older than a list's end may stand behind something that was not read.
+            if next.is_some() {
+                floor = floor.max(calls.last().map(|last| last.call.id.clone()));
+            }
             newest.extend(calls.into_iter().map(|stored| stored.call));
             newest.sort_unstable_by(|a, b| b.id.cmp(&a.id));
+            cut |= newest.len() > PAGE;
             newest.truncate(PAGE);
         }
-        Ok(newest)
+        newest.retain(|call| floor.as_ref().is_none_or(|floor| call.id >= *floor));
+        Ok((newest, cut || floor.is_some()))
     }
 
     /// What is no tenant and what is no id is as unknown as any other.

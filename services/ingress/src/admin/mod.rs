@@ -1,11 +1,12 @@
-//! The operator's routes: calls of every tenant, keys, tenants, queues, dead letters, the audit
-//! trail, the doctor. Scope `admin`.
+//! The operator's routes: calls of every tenant, keys, tenants, secrets, queues, dead letters, the
+//! audit trail, the doctor. Scope `admin`.
 
 mod audit;
 pub(crate) mod calls;
 pub(crate) mod doctor;
 pub(crate) mod keys;
 mod queues;
+pub(crate) mod secrets;
 
 use axum::Router;
 use waybill_identity::Audit;
@@ -25,8 +26,9 @@ pub(crate) fn router(gateway: &Gateway) -> Router {
         .merge(calls::router(
             gateway.mcp.desk.calls().clone(),
             gateway.keys.tenants().clone(),
-            audit,
+            audit.clone(),
         ))
+        .merge(secrets::router(gateway.secrets.clone(), audit))
         .merge(audit::router(gateway.trail.clone()))
         .merge(doctor::router(gateway.checks.clone()))
 }

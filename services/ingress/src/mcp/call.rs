@@ -12,7 +12,7 @@ use rmcp::{
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use waybill_calls::{CallState, Stored};
+use waybill_calls::{Call, CallState, Stored};
 use waybill_toolkit::TaskSupport;
 
 use super::{
@@ -49,9 +49,15 @@ pub(super) async fn call(
     let Some(sealed) = params.request_state else {
         let placed = place(server, &asked, &tool, Value::Object(arguments)).await?;
         return match placed {
-            Placed::Call(stored) => {
-                let reporter = Reporter::new(cx, 0);
-                wait(server, &asked, cx, reporter, *stored, answers).await
+            Placed::Call(mut stored) => {
+                let (reporter, ended) = (Reporter::new(cx, 0), stored.call.state.is_terminal());
+                match wait(server, &asked, cx, reporter, &mut stored, answers).await {
+                    // It was accepted. A client that reads an error calls again.
+                    Err(error) if errors::is_ours(&error) && !ended => {
+                        Ok(handle(server, &asked, &stored.call))
+                    }
+                    answer => answer,
+                }
             }
             Placed::Refused(result) => Ok(result.into()),
         };
@@ -62,13 +68,13 @@ pub(super) async fn call(
         .answer(&asked.principal, &id, Some(round), answers)
         .await;
     // A call that was forgotten makes its ticket as good as expired.
-    let stored = found.map_err(|error| match error {
+    let mut stored = found.map_err(|error| match error {
         waybill_calls::Error::Unknown => ticket::invalid(),
         other => errors::calls(&other),
     })?;
     // The request that was answered with the questions has told the rest.
     let reporter = Reporter::new(cx, reports::newest(&stored.call));
-    wait(server, &asked, cx, reporter, stored, BTreeMap::new()).await
+    wait(server, &asked, cx, reporter, &mut stored, BTreeMap::new()).await
 }
 
 /// Checks what the door can check, and commits the call.
@@ -96,17 +102,18 @@ pub(super) async fn place(
             refusal
             @ (Refusal::Invalid { .. } | Refusal::TooDeep { .. } | Refusal::TooLarge { .. }),
         ) => Ok(Placed::Refused(error(refusal.to_string()))),
-        Err(refusal) => Err(errors::refusal(&refusal)),
+        Err(refusal) => Err(errors::refusal(&refusal, asked)),
     }
 }
 
-/// Waits until the call has ended, asks something, or the client's time is up.
+/// Waits until the call has ended, asks something, or the client's time is up. `stored` is the
+/// newest that was read.
 async fn wait(
     server: &Server,
     asked: &Asked,
     cx: &Cx,
     mut reporter: Reporter<'_>,
-    mut stored: Stored,
+    stored: &mut Stored,
     mut answers: BTreeMap<String, Value>,
 ) -> Result<CallToolResponse, ErrorData> {
     let support = support(server, &stored.call.tool);
@@ -124,7 +131,7 @@ async fn wait(
             let first = stored.call.input_responses.is_empty();
             let known = |key: &String| answers.contains_key(key);
             if !first || !stored.call.input_requests.keys().any(known) {
-                return ask(server, asked, &stored).await;
+                return ask(server, asked, stored).await;
             }
             let (principal, id) = (&asked.principal, &stored.call.id);
             let round = stored.call.attempt;
@@ -132,26 +139,29 @@ async fn wait(
                 server
                     .desk
                     .answer(principal, id, Some(round), std::mem::take(&mut answers));
-            stored = answered.await.map_err(|error| errors::calls(&error))?;
+            *stored = answered.await.map_err(|error| errors::calls(&error))?;
             continue;
         }
         let next = tokio::select! {
-            next = server.desk.next(&stored, until) => next,
+            next = server.desk.next(stored, until) => next,
             // The client has left; the call goes on.
             () = cx.ct.cancelled() => Ok(None),
         };
         match next.map_err(|error| errors::calls(&error))? {
-            Some(newer) => stored = newer,
-            None => break,
+            Some(newer) => *stored = newer,
+            None => return Ok(handle(server, asked, &stored.call)),
         }
     }
-    let call = &stored.call;
-    if asked.takes_task(support) {
-        return Ok(outcome::created(call).into());
+}
+
+/// Where the answer of a call that goes on will be: a task, or a result that says it.
+fn handle(server: &Server, asked: &Asked, call: &Call) -> CallToolResponse {
+    if asked.takes_task(support(server, &call.tool)) {
+        return outcome::created(call).into();
     }
     let tool = server.desk.registry().get(&call.tool);
     let declares_output = tool.is_some_and(|tool| tool.spec().output_schema.is_some());
-    Ok(outcome::pending(call, &asked.status_url(&call.id), declares_output).into())
+    outcome::pending(call, &asked.status_url(&call.id), declares_output).into()
 }
 
 /// Passes the call's questions to a client that can be asked. A call whose client cannot is ended:

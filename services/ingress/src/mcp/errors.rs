@@ -9,8 +9,14 @@ use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
 use waybill_calls::{Call, Error, Problem};
 
-use crate::{desk::Refusal, problem::not_now};
+use super::asked::Asked;
+use crate::{
+    desk::Refusal,
+    problem::{UNCLEAR, may_be_accepted, not_now},
+};
 
+/// `data.code` of what may work later.
+const UNAVAILABLE: &str = "unavailable";
 /// A call ended without an answer: `data.code` says why, in a word.
 pub const ERROR_NO_ANSWER: i32 = -32000;
 
@@ -44,20 +50,33 @@ pub(super) fn calls(error: &Error) -> ErrorData {
         Error::Port(port @ waybill_messaging::Error::TooLarge { .. }) => {
             ErrorData::invalid_params(port.to_string(), Some(json!({ "code": "too_large" })))
         }
-        Error::Port(_) | Error::Corrupt(_) => internal(error),
+        Error::Port(_) | Error::Unclear(_) | Error::Corrupt(_) => internal(error),
     }
 }
 
 pub(super) fn internal(error: &(dyn std::error::Error + 'static)) -> ErrorData {
     tracing::error!(error, "cannot answer a request");
-    ErrorData::internal_error(not_now(error), Some(json!({ "code": "unavailable" })))
+    ErrorData::internal_error(not_now(error), Some(json!({ "code": UNAVAILABLE })))
+}
+
+/// Whether the gateway failed: the error says nothing about the call.
+pub(super) fn is_ours(error: &ErrorData) -> bool {
+    let data = error.data.as_ref();
+    error.code == ErrorCode::INTERNAL_ERROR && data.is_some_and(|data| data["code"] == UNAVAILABLE)
 }
 
 /// Why a call was not placed, where that is not the tool's to say.
-pub(super) fn refusal(refusal: &Refusal) -> ErrorData {
+pub(super) fn refusal(refusal: &Refusal, asked: &Asked) -> ErrorData {
     let code = match refusal {
         Refusal::Calls(error) => return calls(error),
-        Refusal::Schema { .. } | Refusal::Interrupted => return internal(refusal),
+        Refusal::Schema { .. } => return internal(refusal),
+        Refusal::Unclear { call, source } => {
+            let url = asked.status_url(call);
+            let look = format!("the tool call_status or GET {url}");
+            let data = json!({ "callId": call, "code": UNCLEAR, "statusUrl": url });
+            let message = may_be_accepted(call, &**source, &look);
+            return ErrorData::new(ErrorCode(ERROR_NO_ANSWER), message, Some(data));
+        }
         Refusal::UnknownTool { .. } => "unknown_tool",
         Refusal::Invalid { .. } => "invalid_arguments",
         Refusal::TooDeep { .. } | Refusal::TooLarge { .. } => "too_large",

@@ -113,6 +113,8 @@ pub(super) async fn detailed(
             Ok(result) => TaskPayload::Completed {
                 result: object(json!(result)),
             },
+            // The task has not: its result cannot be read now.
+            Err(error) if errors::is_ours(&error) => return Err(error),
             Err(error) => TaskPayload::Failed {
                 error: object(errors::object(&error)),
             },

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,7 +27,9 @@ use waybill_ingress::{
     desk::{Desk, DeskLimits},
     mcp::{self, Changes, McpSettings, McpState},
 };
-use waybill_messaging::{BlobKey, Blobs, Clock, Events, Queue, Result, Settlement, Subscription};
+use waybill_messaging::{
+    BlobKey, Blobs, Clock, Error, Events, Queue, Result, Settlement, Subscription,
+};
 use waybill_toolkit::{
     CallToolResult, Content, ContentBlock, Effect, JsonObject, Registry, TaskSupport, Tool,
     ToolContext, ToolResult, ToolSpec, Toolkit,
@@ -45,6 +50,7 @@ pub(crate) struct Gateway {
     pub(crate) desk: Desk,
     pub(crate) changes: Changes,
     queue: SqliteBackend,
+    blobs: Arc<MemoryBlobs>,
 }
 
 /// What came back.
@@ -74,7 +80,7 @@ pub(crate) fn gateway_with(
     let clock = Clock::simulated(DateTime::from_timestamp(1_780_000_000, 0).unwrap());
     let backend = SqliteBackend::in_memory(&[SUITE], clock.clone()).unwrap();
     let blobs = Arc::new(MemoryBlobs::default());
-    let calls = Calls::new(Arc::new(backend.clone()), blobs, clock.clone());
+    let calls = Calls::new(Arc::new(backend.clone()), blobs.clone(), clock.clone());
     let registry = Registry::default();
     registry.set(&Fixtures).unwrap();
     let desk = Desk::new(calls, registry, clock, DeskLimits::default());
@@ -93,6 +99,7 @@ pub(crate) fn gateway_with(
         desk,
         changes,
         queue: backend,
+        blobs,
     }
 }
 
@@ -168,6 +175,11 @@ impl Gateway {
             call.claim(now).unwrap();
         })
         .await
+    }
+
+    /// Large results can be read, or not.
+    pub(crate) fn offer_blobs(&self, there: bool) {
+        self.blobs.away.store(!there, Ordering::Relaxed);
     }
 
     /// Nothing is queued.
@@ -369,21 +381,27 @@ impl Toolkit for Fixtures {
 }
 
 #[derive(Default)]
-struct MemoryBlobs(Mutex<HashMap<String, Bytes>>);
+struct MemoryBlobs {
+    kept: Mutex<HashMap<String, Bytes>>,
+    away: AtomicBool,
+}
 
 #[async_trait]
 impl Blobs for MemoryBlobs {
     async fn put(&self, key: &BlobKey, body: Bytes, _: DateTime<Utc>) -> Result<()> {
-        self.0.lock().unwrap().insert(key.name.clone(), body);
+        self.kept.lock().unwrap().insert(key.name.clone(), body);
         Ok(())
     }
 
     async fn get(&self, key: &BlobKey) -> Result<Option<Bytes>> {
-        Ok(self.0.lock().unwrap().get(&key.name).cloned())
+        if self.away.load(Ordering::Relaxed) {
+            return Err(Error::unavailable("the store is away", "as told"));
+        }
+        Ok(self.kept.lock().unwrap().get(&key.name).cloned())
     }
 
     async fn delete(&self, key: &BlobKey) -> Result<()> {
-        self.0.lock().unwrap().remove(&key.name);
+        self.kept.lock().unwrap().remove(&key.name);
         Ok(())
     }
 

@@ -68,6 +68,23 @@ async fn a_call_that_never_answers_fails_its_task() {
     assert!(task["result"].is_null());
 }
 
+/// A client that reads "failed" calls again.
+#[tokio::test(start_paused = true)]
+async fn a_result_that_cannot_be_read_now_is_no_failure_of_its_task() {
+    let gateway = gateway();
+    let id = start(&gateway, "echo").await;
+    let call = gateway.claim().await;
+    gateway.say(&call, &"x".repeat(100_000)).await;
+    gateway.offer_blobs(false);
+    let params = json!({ "taskId": id });
+    let answer = gateway.new_era(with_tasks(), "tasks/get", params).await;
+    let (code, message) = answer.error();
+    assert_eq!(code, -32603);
+    assert!(message.contains("the store is away"), "{message}");
+    gateway.offer_blobs(true);
+    assert_eq!(get(&gateway, &id).await["status"], "completed");
+}
+
 #[tokio::test(start_paused = true)]
 async fn cancelling_is_idempotent_and_acknowledged_empty() {
     let gateway = gateway();

@@ -80,6 +80,62 @@ async fn tenants_are_made_once() {
     assert_eq!(ids, ["acme", "default", "globex"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn secrets_are_set_listed_and_removed_and_never_told() {
+    let rig = rig().await;
+    let body = json!({ "value": "the-secret" });
+    for path in ["web", "github/token", "github%2Ftoken"] {
+        let path = format!("/admin/secrets/{path}");
+        let set = rig.admin("PUT", &path, body.clone()).await;
+        assert_eq!(set.status, StatusCode::OK, "{set:?}");
+    }
+    let listed = rig.admin("GET", "/admin/secrets", Value::Null).await;
+    let at = "2026-05-28T20:26:40Z";
+    let expected = json!({ "secrets": [
+        { "name": "github/token", "changedAt": at },
+        { "name": "web", "changedAt": at },
+    ] });
+    assert_eq!(listed.json(), expected);
+
+    let path = "/admin/secrets/github/token";
+    let read = rig.admin("GET", path, Value::Null).await;
+    assert_eq!(read.status, StatusCode::METHOD_NOT_ALLOWED);
+    let removed = rig.admin("DELETE", path, Value::Null).await;
+    assert_eq!(removed.status, StatusCode::OK, "{removed:?}");
+    let again = rig.admin("DELETE", path, Value::Null).await;
+    assert_eq!(
+        (again.status.as_u16(), again.code()),
+        (404, "not_found".into())
+    );
+    let actions = rig.actions().await;
+    let of_secrets = actions.iter().filter(|action| action.starts_with("secret"));
+    let of_secrets: Vec<_> = of_secrets.collect();
+    assert_eq!(
+        of_secrets,
+        ["secret.set", "secret.set", "secret.set", "secret.removed"]
+    );
+    let trail = rig
+        .admin("GET", "/admin/audit/export", Value::Null)
+        .await
+        .text;
+    assert!(trail.contains("github/token") && !trail.contains("the-secret"));
+
+    for (name, body) in [
+        ("Web", body.clone()),
+        ("a%20b", body.clone()),
+        ("web", json!({ "value": "" })),
+        ("web", json!({ "value": "x", "more": 1 })),
+        ("web", json!({})),
+    ] {
+        let path = format!("/admin/secrets/{name}");
+        let refused = rig.admin("PUT", &path, body).await;
+        assert_eq!(refused.code(), "bad_request", "{refused:?}");
+        assert!(!refused.text.contains("the-secret"));
+    }
+    let callers = rig.get("/admin/secrets").await;
+    assert_eq!(callers.status, StatusCode::FORBIDDEN);
+}
+
 async fn bury(rig: &Rig) -> String {
     let id = rig.place().await;
     let received = rig

@@ -4,7 +4,9 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::{Instant, advance, sleep};
 
-use crate::rig::{Setup, rig, rig_with};
+use waybill_identity::Scope;
+
+use crate::rig::{Setup, make, rig, rig_with};
 
 #[tokio::test(start_paused = true)]
 async fn a_quick_call_is_answered_in_the_response() {
@@ -72,6 +74,24 @@ async fn the_same_key_is_the_same_call_and_another_call_a_conflict() {
         (bad.status, bad.code()),
         (StatusCode::BAD_REQUEST, "idempotency_key".into())
     );
+}
+
+/// A key may be rotated between a client's two tries.
+#[tokio::test(start_paused = true)]
+async fn the_same_key_is_the_same_call_whichever_api_key_asks() {
+    let rig = rig().await;
+    let next = make(&rig.keys, "acme", Scope::ToolsCall).await.secret;
+    let stranger = make(&rig.keys, "default", Scope::ToolsCall).await.secret;
+    let place = async |api_key: &str| {
+        let headers = [("idempotency-key", "k-1"), ("prefer", "respond-async")];
+        let body = json!({ "tool": "echo" }).to_string();
+        let placed = rig.send(api_key, "POST", "/calls", &headers, body).await;
+        placed.json()["id"].clone()
+    };
+    let first = place(&rig.key).await;
+    assert!(first.is_string());
+    assert_eq!(place(&next).await, first);
+    assert_ne!(place(&stranger).await, first);
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,3 +11,4 @@ mod operator;
 mod rig;
 mod service;
 mod status;
+mod unclear;

@@ -41,6 +41,7 @@ use waybill_toolkit::{
     CallToolResult, ContentBlock, Effect, JsonObject, Registry, Tool, ToolContext, ToolResult,
     ToolSpec, Toolkit,
 };
+use waybill_vault::SealedSecrets;
 
 pub(crate) const WORKER: Subscription =
     Subscription::new("worker", Events::Only(&[EventType::ToolCallRequested]));
@@ -110,6 +111,7 @@ pub(crate) async fn rig_with(setup: Setup) -> Rig {
     let blobs = Arc::new(MemoryBlobs::default());
     let calls = Calls::new(ledger.clone(), blobs, clock.clone());
     let keys = Keys::new(ledger.clone(), clock.clone());
+    let secrets = SealedSecrets::new(ledger.clone(), Arc::new(PlainKeyRing), clock.clone());
     let registry = Registry::default();
     registry.set(&Fixtures).unwrap();
     let desk = Desk::new(calls.clone(), registry, clock, DeskLimits::default());
@@ -133,6 +135,7 @@ pub(crate) async fn rig_with(setup: Setup) -> Rig {
         },
         keys: keys.clone(),
         trail: Trail::new(ledger.clone(), chain_key.clone()),
+        secrets: Arc::new(secrets),
         bus: bus.clone(),
         subscriptions: TOPOLOGY.into(),
         checks: Arc::new(checks),
@@ -442,6 +445,8 @@ pub(crate) struct Breakable {
     inner: SqliteBackend,
     broken: AtomicBool,
     full: AtomicBool,
+    mute: AtomicBool,
+    blind: AtomicBool,
     commits: AtomicUsize,
 }
 
@@ -451,6 +456,8 @@ impl Breakable {
             inner,
             broken: AtomicBool::new(false),
             full: AtomicBool::new(false),
+            mute: AtomicBool::new(false),
+            blind: AtomicBool::new(false),
             commits: AtomicUsize::new(0),
         }
     }
@@ -458,6 +465,16 @@ impl Breakable {
     /// No room for writes any more; reads go on.
     pub(crate) fn fill_up(&self) {
         self.full.store(true, Ordering::Relaxed);
+    }
+
+    /// Commits happen from now on, and their answers are lost.
+    pub(crate) fn mute(&self) {
+        self.mute.store(true, Ordering::Relaxed);
+    }
+
+    /// Nobody can wait for a change any more.
+    pub(crate) fn blind(&self) {
+        self.blind.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn commits(&self) -> usize {
@@ -484,7 +501,11 @@ impl Ledger for Breakable {
         if self.full.load(Ordering::Relaxed) {
             return Err(Error::unavailable("the disk is full", "secret inside"));
         }
-        self.inner.commit(commit).await
+        let committed = self.inner.commit(commit).await;
+        if self.mute.load(Ordering::Relaxed) {
+            return Err(Error::unavailable("no answer in time", "secret inside"));
+        }
+        committed
     }
 
     async fn get(&self, key: &Key) -> Result<Option<Record>> {
@@ -504,6 +525,9 @@ impl Ledger for Breakable {
 
     async fn changed(&self, key: &Key, after: u64, wait: Duration) -> Result<Option<Record>> {
         self.works()?;
+        if self.blind.load(Ordering::Relaxed) {
+            return Err(Error::unavailable("no answer in time", "secret inside"));
+        }
         self.inner.changed(key, after, wait).await
     }
 

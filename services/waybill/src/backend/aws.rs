@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, Result};
 use waybill_backend_aws::{
     Aspect, CacheBounds, CachedKeyRing, Clients, CloudWatchMetrics, DynamoLedger, EventRelay,
-    Faults, Finding, Health, KmsKeyRing, Names, OutboxSweep, S3Blobs, Settings, SqsQueue,
+    Faults, Finding, Health, KmsKeyRing, Names, OutboxSweep, S3Blobs, SecretsManager, Settings,
+    SqsQueue,
     provision::{self, Found, Removed},
 };
 use waybill_ingress::{Check, Verdict};
@@ -72,6 +73,7 @@ pub(crate) async fn open_pushed(
             CacheBounds::default(),
         )),
         blobs: Arc::new(blobs),
+        secrets: Arc::new(SecretsManager::new(&clients, &names)),
         checks: checks(&Health::new(&clients, &names, TOPOLOGY, clock.clone())),
         reconcilers: vec![Reconciler::new(sweep, SWEEP_EVERY)],
         exporter: Exporter::Sent(sent, clock.clone()),

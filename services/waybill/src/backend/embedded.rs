@@ -5,7 +5,8 @@ use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 use anyhow::{Context as _, Result};
 use waybill_backend_sqlite::{DirectoryBlobs, LocalKeyRing, SqliteBackend};
 use waybill_ingress::{Check, Verdict};
-use waybill_messaging::{Clock, Subscription};
+use waybill_messaging::{Clock, KeyRing, Subscription};
+use waybill_vault::SealedSecrets;
 
 use super::Backend;
 use crate::{config::Config, doctor::check, files, observe::Exporter};
@@ -27,11 +28,14 @@ pub(super) fn open(config: &Config, clock: &Clock, topology: &[Subscription]) ->
         private_check("api-key", &key_file),
     ];
     let store = Arc::new(store);
+    let keyring: Arc<dyn KeyRing> = Arc::new(keyring);
+    let secrets = SealedSecrets::new(store.clone(), keyring.clone(), clock.clone());
     Ok(Backend {
         ledger: store.clone(),
         queue: store,
-        keyring: Arc::new(keyring),
+        keyring,
         blobs: Arc::new(blobs),
+        secrets: Arc::new(secrets),
         checks,
         reconcilers: Vec::new(),
         exporter: Exporter::None,

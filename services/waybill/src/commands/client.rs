@@ -109,18 +109,12 @@ impl Client {
             .await
     }
 
-    pub(super) async fn post(
-        &self,
-        path: &str,
-        mut headers: HeaderMap,
-        body: &Value,
-    ) -> Result<Value> {
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        );
-        self.ask(Method::POST, path, headers, body.to_string().into(), ANSWER)
-            .await
+    pub(super) async fn post(&self, path: &str, headers: HeaderMap, body: &Value) -> Result<Value> {
+        self.send(Method::POST, path, headers, body).await
+    }
+
+    pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Value> {
+        self.send(Method::PUT, path, HeaderMap::new(), body).await
     }
 
     /// A stream of server-sent events, from now on.
@@ -140,6 +134,19 @@ impl Client {
             .await
             .err()
             .context("the gateway sent no stream")?)
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        mut headers: HeaderMap,
+        body: &Value,
+    ) -> Result<Value> {
+        let json = HeaderValue::from_static("application/json");
+        headers.insert(header::CONTENT_TYPE, json);
+        self.ask(method, path, headers, body.to_string().into(), ANSWER)
+            .await
     }
 
     async fn ask<T: DeserializeOwned>(

@@ -21,6 +21,7 @@ mod infra;
 mod keys;
 mod print;
 mod queues;
+mod secrets;
 #[cfg(test)]
 mod served;
 mod span;
@@ -51,7 +52,7 @@ Exit codes:
   0  done
   1  it could not be done
   2  the command line, or the arguments of a call, are wrong
-  3  there is no such call, key, tool or dead letter
+  3  there is no such call, key, secret, tool or dead letter
   4  the key is not valid, or may not do this
   5  the call failed, was cancelled or expired, or its tool reports an error
   6  the call has not ended yet
@@ -88,6 +89,8 @@ enum Command {
     Keys(With<keys::KeysArgs>),
     /// Tenants: whose calls are seen by whose keys
     Tenants(With<tenants::TenantsArgs>),
+    /// Secrets of upstream servers and providers, for the configuration to refer to
+    Secrets(With<secrets::SecretsArgs>),
     /// How full the queues are
     Queues(With<queues::QueuesArgs>),
     /// Dead letters: deliveries that were given up
@@ -134,6 +137,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Tools(with) => with.run(tools::run),
         Command::Keys(With { args, target, json }) => keys::run(args, &target, json),
         Command::Tenants(with) => with.run(tenants::run),
+        Command::Secrets(with) => with.run(secrets::run),
         Command::Queues(with) => with.run(queues::run),
         Command::Dlq(with) => with.run(dlq::run),
         Command::Audit(with) => with.run(audit::run),
@@ -221,6 +225,8 @@ mod tests {
             &["keys", "first", "--data-dir", "elsewhere"],
             &["tenants", "create", "acme", "--name", "Acme", "--json"],
             &["tenants", "list", "--data-dir", "elsewhere"],
+            &["secrets", "set", "github/token", "--data-dir", "elsewhere"],
+            &["secrets", "list", "--json"],
             &["call", "--json", "tool", "--arg", "a=b"],
             &["calls", "--status", "input_required"],
             &[

@@ -44,7 +44,7 @@ impl Consumer for Executor {
     const SUBSCRIPTION: Subscription = <ToolExecutor as Handler>::SUBSCRIPTION;
 
     async fn open(config: &Config, stores: &mut Stores) -> Result<Self> {
-        let toolbox = Toolbox::open_settled(config).await?;
+        let toolbox = Toolbox::open_settled(config, &*stores.secrets).await?;
         Ok(Self::new(stores, Arc::new(toolbox)))
     }
 

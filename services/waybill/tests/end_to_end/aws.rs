@@ -1,6 +1,6 @@
 //! Several processes over one installation.
 
-use std::{collections::HashSet, path::Path, process::Command};
+use std::{collections::HashSet, fs::File, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
@@ -51,6 +51,29 @@ async fn a_command_finds_the_gateway_of_its_directory() {
     let refused = call();
     let told = String::from_utf8_lossy(&refused.stderr);
     assert!(told.contains("there is no tool greet"), "{refused:?}");
+}
+
+/// Each command is a process with a data directory of its own.
+#[test]
+fn a_secret_is_the_installations() {
+    let installation = Installation::new();
+    let secrets = |arguments: &[&str]| {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = Command::new(BINARY);
+        command.arg("secrets").args(arguments).arg("--data-dir");
+        let input = File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
+        command.arg(directory.path()).stdin(input);
+        installation.reached_by(&mut command).output().unwrap()
+    };
+    let set = secrets(&["set", "web/key"]);
+    assert!(set.status.success(), "{set:?}");
+    let listed = secrets(&["list"]);
+    let told = String::from_utf8_lossy(&listed.stdout);
+    assert!(told.contains("web/key"), "{listed:?}");
+    for wanted in [0, 3] {
+        let removed = secrets(&["remove", "web/key"]);
+        assert_eq!(removed.status.code(), Some(wanted), "{removed:?}");
+    }
 }
 
 async fn gateway(installation: &Installation, data_dir: &Path) -> Gateway {

@@ -19,6 +19,7 @@ mod installation;
 mod lambda;
 #[cfg(feature = "aws")]
 mod requests;
+mod secrets;
 mod start;
 mod tampering;
 #[cfg(feature = "otel")]

@@ -54,6 +54,8 @@ pub(crate) enum Permission {
     Publish,
     OutboxSweep,
     Keyring,
+    Secrets,
+    KeepSecrets,
     Blobs,
     Consume,
     Operate,

@@ -1,0 +1,6 @@
+#![doc = include_str!("../README.md")]
+
+mod seal;
+mod secrets;
+
+pub use secrets::SealedSecrets;
