@@ -54,7 +54,9 @@ def main() -> None:
     stack.delete(account, prefix)
     left = stack.left(account, prefix)
     assert not left, f"the stack is gone and left {left}"
-    print("nothing is left of the stack")
+    key = account.client("kms").describe_key(KeyId=made["MasterKey"])["KeyMetadata"]
+    assert key["KeyState"] == "Enabled", f"the master key went with the stack: {key['KeyState']}"
+    print("nothing is left of the stack but its master key")
 
 
 def waybill(account: Account, prefix: str, program: pathlib.Path, *words: str):

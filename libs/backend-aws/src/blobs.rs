@@ -11,6 +11,9 @@ use crate::{Clients, Names, Place, error::port_error};
 /// The object's own expiry, in milliseconds since 1970: the bucket's rule knows days only.
 const EXPIRES_AT: &str = "waybill-expires-at";
 
+/// The bucket's rule forgets an object after so many days, and not before.
+pub const KEPT_DAYS: u16 = 30;
+
 /// [`Blobs`] as objects `TENANT/NAME`. A `put` is one request, which S3 makes visible whole.
 #[derive(Clone, Debug)]
 pub struct S3Blobs {

@@ -23,8 +23,10 @@ mod read;
 pub(crate) mod schema;
 #[cfg(test)]
 mod scripted;
+mod sweep;
 mod write;
 
+pub use self::sweep::Swept;
 use self::{
     commit::Prepared,
     outbox::{Message, Outbox},
@@ -86,15 +88,6 @@ impl DynamoLedger {
     /// Where the tables are.
     pub fn place(&self) -> &Place {
         &self.place
-    }
-
-    /// Publishes again what was committed at least `older_than` ago and has not left the outbox,
-    /// up to `limit` events; how many. Choose it longer than a commit waits (5 s), so that this
-    /// and a commit under way do not both publish. An event that SNS refuses stays, and is logged.
-    pub async fn sweep_outbox(&self, older_than: Duration, limit: usize) -> Result<usize> {
-        let age = i64::try_from(older_than.as_millis()).unwrap_or(i64::MAX);
-        let before = self.now().saturating_sub(age);
-        self.outbox.sweep(&self.publisher, before, limit).await
     }
 
     /// Waits until the commits that were begun have ended, also those that nobody waits for any

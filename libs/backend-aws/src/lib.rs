@@ -19,13 +19,13 @@ mod secrets;
 mod sweep;
 mod wire;
 
-pub use blobs::S3Blobs;
+pub use blobs::{KEPT_DAYS, S3Blobs};
 pub use clients::{Clients, Settings};
 pub use cloudwatch::CloudWatchMetrics;
 pub use event_relay::EventRelay;
 pub use health::{Aspect, Finding, Health};
 pub use keyring::{CacheBounds, CachedKeyRing, KmsKeyRing};
-pub use ledger::DynamoLedger;
+pub use ledger::{DynamoLedger, Swept};
 pub use names::Names;
 pub use place::Place;
 pub use queue::{Arrived, SqsQueue};

@@ -83,7 +83,11 @@ async fn description(
     }
     all.push(Box::new(Topic::new(&place, names)));
     for subscription in topology {
-        all.push(Box::new(Queue::of_dead_letters(names, subscription)));
+        all.push(Box::new(Queue::of_dead_letters(
+            &place,
+            names,
+            subscription,
+        )));
         all.push(Box::new(Queue::of(&place, names, subscription)));
         all.push(Box::new(Subscribed::new(&place, names, subscription)));
     }

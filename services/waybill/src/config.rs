@@ -20,6 +20,8 @@ pub(crate) use self::{
     environment::{load_dotenv, variable},
     file::{Aws, Calls, Http, Root},
 };
+#[cfg(feature = "aws")]
+use crate::origin::OriginSecret;
 use crate::{address::host_of, services::Service};
 
 const FILE: &str = "waybill.toml";
@@ -77,6 +79,10 @@ pub(crate) struct UpArgs {
     /// With --endpoint-url: what of the emulator's answers goes wrong. For tests only.
     #[arg(long, env = "WAYBILL_FAULTS", value_name = "SHARES", hide = true)]
     pub(crate) faults: Option<String>,
+    /// In a Lambda function: answer only whoever sends it as X-Waybill-Origin
+    #[cfg(feature = "aws")]
+    #[arg(long, env = "WAYBILL_ORIGIN_SECRET", value_name = "TEXT", hide = true)]
+    pub(crate) origin_secret: Option<OriginSecret>,
     /// Serve the conformance suite's fixture tools, to anybody on this machine. For tests only.
     #[arg(long, env = "WAYBILL_CONFORMANCE", hide = true)]
     pub(crate) conformance: bool,
@@ -118,6 +124,9 @@ pub(crate) struct Config {
     pub(crate) calls: Calls,
     pub(crate) backend: BackendKind,
     pub(crate) aws: Aws,
+    /// `None`: anybody may knock.
+    #[cfg(feature = "aws")]
+    pub(crate) origin_secret: Option<OriginSecret>,
     /// What runs in this process.
     pub(crate) services: BTreeSet<Service>,
     pub(crate) conformance: bool,
@@ -174,6 +183,10 @@ impl Config {
             roots = file.roots;
         }
         let backend = args.backend.or(file.backend).unwrap_or_default();
+        #[cfg(feature = "aws")]
+        if backend == BackendKind::Aws {
+            file.calls.check_kept()?;
+        }
         let services = chosen([args.services, file.services], backend)?;
         let default = SocketAddr::from(([127, 0, 0, 1], 8080));
         let mcp_config = args.mcp_config.or(file.mcp_config);
@@ -201,6 +214,8 @@ impl Config {
             calls: file.calls,
             backend,
             aws,
+            #[cfg(feature = "aws")]
+            origin_secret: args.origin_secret,
             services,
             conformance: args.conformance,
         })
@@ -287,6 +302,32 @@ mod tests {
                 "{line}: {error}"
             );
         }
+    }
+
+    #[cfg(feature = "aws")]
+    #[test]
+    fn a_call_is_not_kept_longer_than_its_large_result() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("waybill.toml");
+        let told = |backend, deadline_s: u64, retention_s: u64| {
+            let calls = format!("deadline-s = {deadline_s}\nretention-s = {retention_s}\n");
+            std::fs::write(&path, format!("[calls]\n{calls}")).unwrap();
+            Config::load(UpArgs {
+                config: Some(path.clone()),
+                backend: Some(backend),
+                ..UpArgs::default()
+            })
+        };
+        let kept = u64::from(waybill_backend_aws::KEPT_DAYS) * DAY_S;
+        assert!(told(BackendKind::Aws, 60, kept - 60).is_ok());
+        assert!(told(BackendKind::Embedded, 60, kept).is_ok());
+        let error = told(BackendKind::Aws, 60, kept - 59)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("calls.retention-s") && error.contains("2592000 at most"),
+            "{error}"
+        );
     }
 
     /// What the README shows can be copied, and tells the truth about the defaults.

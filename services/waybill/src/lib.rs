@@ -14,6 +14,8 @@ mod files;
 #[cfg(feature = "aws")]
 pub mod host;
 mod observe;
+#[cfg(feature = "aws")]
+mod origin;
 mod reconciler;
 mod running;
 mod serve;

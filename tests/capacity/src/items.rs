@@ -204,7 +204,6 @@ fn outbox(event: &Event) -> usize {
         + "body".len()
         + event.to_json().len()
         + number_size("committed_at", 13)
-        + number_size("ttl", 10)
 }
 
 fn mark(event: &Event) -> usize {

@@ -6,7 +6,7 @@ mod services;
 use anyhow::{Context as _, Result};
 use minijinja::{Environment, UndefinedBehavior, context, syntax::SyntaxConfig, value::Serde};
 use serde::Serialize;
-use waybill_backend_aws::Names;
+use waybill_backend_aws::{KEPT_DAYS, Names};
 use waybill_messaging::Subscription;
 
 use services::Alarm;
@@ -74,6 +74,7 @@ pub(crate) fn text(services: &str, subscriptions: &[Subscription]) -> Result<Str
     }
     let rendered = environment.get_template(MAIN)?.render(context! {
         names => Serde(called(&names)),
+        kept_days => KEPT_DAYS,
         door => Serde(door.context("no service is the door")?),
         own_alarms => Serde(own_alarms),
         services => Serde(&services),

@@ -23,7 +23,7 @@ use super::{
 use crate::error::port_error;
 
 /// A queue keeps a message for 14 days at most, and so long it may be delivered again.
-pub(super) const RETENTION: Duration = Duration::from_hours(15 * 24);
+const RETENTION: Duration = Duration::from_hours(15 * 24);
 /// Of a transaction that met another one: `DynamoDB` cancels both or one, and neither is a
 /// conflict until the other has committed.
 pub(super) const ATTEMPTS: u32 = 8;
@@ -228,7 +228,7 @@ impl DynamoLedger {
 }
 
 /// When what is written now may be forgotten: a [`TTL`], in seconds.
-pub(super) fn retained(now: i64) -> aws_sdk_dynamodb::types::AttributeValue {
+fn retained(now: i64) -> aws_sdk_dynamodb::types::AttributeValue {
     number(now / 1_000 + i64::try_from(RETENTION.as_secs()).unwrap_or(i64::MAX))
 }
 

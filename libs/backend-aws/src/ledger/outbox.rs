@@ -2,12 +2,12 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
 use aws_sdk_dynamodb::{
-    error::SdkError,
-    operation::query::{QueryError, QueryOutput},
+    operation::put_item::PutItemError,
     primitives::Blob,
     types::{AttributeValue, DeleteRequest, Put, TransactWriteItem, WriteRequest},
 };
@@ -17,11 +17,10 @@ use waybill_events::Event;
 use waybill_messaging::{Error, Result};
 
 use super::{
-    commit::retained,
-    item::{Item, aliases, bytes, incomplete, number, string, text, unreadable},
-    publish::{MAX_EVENT, Publisher},
+    item::{Item, aliases, bytes, incomplete, integer, number, string, text, unreadable},
+    publish::MAX_EVENT,
     random_below,
-    schema::{BODY, COMMITTED_AT, EVENT, KIND, SHARD, TENANT, TTL},
+    schema::{BODY, CLAIMED_BY, CLAIMED_UNTIL, COMMITTED_AT, EVENT, KIND, SHARD, TENANT},
 };
 use crate::{
     Clients, Names,
@@ -31,7 +30,7 @@ use crate::{
 
 /// A partition of `DynamoDB` takes 1,000 write units a second, and an event costs three: 16 shards
 /// hold about 5,000 events of 1 KB a second before `DynamoDB` has to split them.
-const SHARDS: u64 = 16;
+pub(super) const SHARDS: u64 = 16;
 /// Quota of `DynamoDB` for one request.
 const MAX_DELETES: usize = 25;
 /// Of the deletes that `DynamoDB` leaves undone.
@@ -39,6 +38,11 @@ const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(50);
 /// Events are read in pages of up to 1 MB; this many in one page are enough.
 const PAGE: i32 = 100;
+/// How long a shard stays with the process that sweeps it, from one page to the next: longer than
+/// a page takes, and shorter than what is between two ticks of a schedule.
+const CLAIM: Duration = Duration::from_secs(30);
+const FREE_OR_OURS: &str = "attribute_not_exists(#claimed_until) OR #claimed_until <= :now \
+                            OR #claimed_by = :me";
 
 /// An event in wire form, and what goes along for the subscriptions' filters.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +52,19 @@ pub(super) struct Message {
     pub(super) tenant: String,
     /// UTF-8 that SQS takes.
     pub(super) body: Bytes,
+}
+
+/// An event in the outbox.
+pub(super) struct Waiting {
+    pub(super) message: Message,
+    /// Milliseconds since 1970.
+    pub(super) committed_at: i64,
+}
+
+pub(super) struct OldEvents {
+    pub(super) events: Vec<Waiting>,
+    /// Where the next page begins; `None`: this was the last.
+    pub(super) next: Option<Item>,
 }
 
 /// Deletes, by the event's id.
@@ -62,6 +79,8 @@ pub(super) struct Outbox {
     table: Table,
     /// For commits that are under way at the same time.
     together: Coalescer<String, Result<()>>,
+    /// This process, where shards are claimed.
+    sweeper: Arc<str>,
 }
 
 #[derive(Clone, Debug)]
@@ -88,17 +107,22 @@ impl Message {
             body: body.into(),
         })
     }
+}
 
+impl Waiting {
     fn from_item(mut item: Item) -> Result<Self> {
         let body = item.remove(BODY);
         let text = |name| string(&item, name).map(str::to_owned);
         Ok(Self {
-            id: text(EVENT)?,
-            kind: text(KIND)?,
-            tenant: text(TENANT)?,
-            body: match body {
-                Some(AttributeValue::B(blob)) => Blob::into_bytes(blob),
-                _ => return Err(unreadable(BODY)),
+            committed_at: integer(&item, COMMITTED_AT)?,
+            message: Message {
+                id: text(EVENT)?,
+                kind: text(KIND)?,
+                tenant: text(TENANT)?,
+                body: match body {
+                    Some(AttributeValue::B(blob)) => Blob::into_bytes(blob),
+                    _ => return Err(unreadable(BODY)),
+                },
             },
         })
     }
@@ -128,7 +152,11 @@ impl Outbox {
                 }
             }
         });
-        Self { table, together }
+        Self {
+            table,
+            together,
+            sweeper: format!("{:016x}", random_below(u64::MAX)).into(),
+        }
     }
 
     /// The item of a commit at `now`, in milliseconds.
@@ -139,7 +167,6 @@ impl Outbox {
             (TENANT.to_owned(), text(&event.tenant)),
             (BODY.to_owned(), bytes(&event.body)),
             (COMMITTED_AT.to_owned(), number(now)),
-            (TTL.to_owned(), retained(now)),
         ]);
         let put = Put::builder()
             .table_name(&self.table.name)
@@ -155,63 +182,16 @@ impl Outbox {
         outcomes.try_for_each(Result::flatten)
     }
 
-    /// Publishes and forgets up to `limit` events that were committed at or before `before`, in
-    /// milliseconds.
-    pub(super) async fn sweep(
-        &self,
-        publisher: &Publisher,
-        before: i64,
-        limit: usize,
-    ) -> Result<usize> {
-        let mut swept = 0;
-        // Not always the same first: what arrives in one shard must not use up every limit.
-        let first = random_below(SHARDS);
-        for shard in (first..SHARDS).chain(0..first) {
-            let mut start = None;
-            loop {
-                let found = self.old(shard, before, start).await;
-                let found =
-                    found.map_err(|error| port_error("the outbox cannot be read", error))?;
-                let events = found.items.unwrap_or_default().into_iter();
-                let events = events.take(limit - swept).map(Message::from_item);
-                let events: Vec<Message> = events.collect::<Result<_>>()?;
-                swept += self.again(publisher, &events).await?;
-                start = found.last_evaluated_key;
-                if swept == limit {
-                    return Ok(swept);
-                }
-                if start.is_none() {
-                    break;
-                }
-            }
-        }
-        Ok(swept)
-    }
-
-    /// How many were published. What SNS refuses does not hold up the others.
-    async fn again(&self, publisher: &Publisher, events: &[Message]) -> Result<usize> {
-        let published = publisher.publish(events).await;
-        self.forget(&published.messages).await?;
-        if let Some(error) = published.stopped {
-            return Err(error);
-        }
-        if let Some(error) = published.refused {
-            tracing::error!(
-                events = events.len() - published.messages.len(),
-                error = &error as &dyn std::error::Error,
-                "events stay in the outbox"
-            );
-        }
-        Ok(published.messages.len())
-    }
-
-    async fn old(
+    /// Events of a shard that were committed at or before `before`, in milliseconds: of a page's
+    /// items those that were.
+    pub(super) async fn page(
         &self,
         shard: u64,
         before: i64,
         start: Option<Item>,
-    ) -> Result<QueryOutput, SdkError<QueryError>> {
-        self.table
+    ) -> Result<OldEvents> {
+        let found = self
+            .table
             .dynamodb
             .query()
             .table_name(&self.table.name)
@@ -225,6 +205,45 @@ impl Outbox {
             .limit(PAGE)
             .send()
             .await
+            .map_err(|error| port_error("the outbox cannot be read", error))?;
+        let events = found.items.unwrap_or_default().into_iter();
+        Ok(OldEvents {
+            events: events.map(Waiting::from_item).collect::<Result<_>>()?,
+            next: found.last_evaluated_key,
+        })
+    }
+
+    /// Takes a shard for the sweep of this process, or keeps it, for [`CLAIM`] from `now`. False:
+    /// another process has it.
+    pub(super) async fn claim(&self, shard: u64, now: i64) -> Result<bool> {
+        let until = now.saturating_add(i64::try_from(CLAIM.as_millis()).unwrap_or(i64::MAX));
+        let claimed = self
+            .table
+            .dynamodb
+            .put_item()
+            .table_name(&self.table.name)
+            // Beside the shards of events: no sweep reads it.
+            .item(SHARD, number(SHARDS + shard))
+            .item(EVENT, text("sweep"))
+            .item(CLAIMED_BY, text(&self.sweeper))
+            .item(CLAIMED_UNTIL, number(until))
+            .condition_expression(FREE_OR_OURS)
+            .set_expression_attribute_names(Some(aliases(&[CLAIMED_BY, CLAIMED_UNTIL])))
+            .expression_attribute_values(":me", text(&self.sweeper))
+            .expression_attribute_values(":now", number(now))
+            .send()
+            .await;
+        match claimed {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(port_error("the outbox cannot be claimed", error)),
+        }
     }
 }
 

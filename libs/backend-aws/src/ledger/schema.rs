@@ -14,7 +14,7 @@ pub(crate) const INDEX_SORT: &str = "index_sort";
 pub(crate) const INDEX: &str = "index";
 
 /// Of every table: seconds since 1970, after which `DynamoDB` removes the item, in days rather
-/// than at once.
+/// than at once. An event in the outbox has none: it stays until it is published.
 pub(crate) const TTL: &str = "ttl";
 
 /// Of an inbox mark: the key.
@@ -28,3 +28,7 @@ pub(super) const KIND: &str = "type";
 pub(super) const TENANT: &str = "tenantid";
 /// Of an event in the outbox: milliseconds since 1970.
 pub(super) const COMMITTED_AT: &str = "committed_at";
+
+/// Of a shard's claim in the outbox: by which process, and until when in milliseconds since 1970.
+pub(super) const CLAIMED_BY: &str = "claimed_by";
+pub(super) const CLAIMED_UNTIL: &str = "claimed_until";

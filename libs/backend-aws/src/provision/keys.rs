@@ -13,10 +13,8 @@ use aws_sdk_s3::{
 use waybill_messaging::{Error, Result};
 
 use super::{Difference, Removed, Resource, State};
-use crate::{Clients, Names, Place, error::port_error};
+use crate::{Clients, KEPT_DAYS, Names, Place, error::port_error};
 
-/// Blobs are gone by then at the latest; each has an expiry of its own that is earlier.
-const LONGEST_DAYS: i32 = 30;
 /// Until a removed key is gone, and all that it has sealed with it; the least that KMS takes.
 const PENDING_DAYS: i32 = 7;
 const ROTATION: &str = "rotation";
@@ -220,7 +218,7 @@ impl Resource for Bucket {
         Ok(State::compared([(
             LIFECYCLE,
             forgets,
-            LONGEST_DAYS.to_string(),
+            KEPT_DAYS.to_string(),
         )]))
     }
 
@@ -257,7 +255,11 @@ impl Resource for Bucket {
             .id("forget")
             .status(ExpirationStatus::Enabled)
             .filter(LifecycleRuleFilter::builder().prefix("").build())
-            .expiration(LifecycleExpiration::builder().days(LONGEST_DAYS).build())
+            .expiration(
+                LifecycleExpiration::builder()
+                    .days(KEPT_DAYS.into())
+                    .build(),
+            )
             .build()
             .map_err(broken)?;
         let rules = BucketLifecycleConfiguration::builder()

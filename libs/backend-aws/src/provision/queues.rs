@@ -28,6 +28,7 @@ const NO_FILTER: &str = "{}";
 /// Settings of SNS's subscriptions.
 const RAW: &str = "RawMessageDelivery";
 const FILTER: &str = "FilterPolicy";
+const REDRIVE: &str = "RedrivePolicy";
 
 /// Every event goes through it.
 pub(super) struct Topic {
@@ -93,11 +94,16 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn of_dead_letters(names: &Names, subscription: &Subscription) -> Self {
-        Self {
-            name: names.dead_letter_queue(subscription.name),
-            settings: kept(),
-        }
+    /// The topic puts there what it cannot deliver.
+    pub(super) fn of_dead_letters(
+        place: &Place,
+        names: &Names,
+        subscription: &Subscription,
+    ) -> Self {
+        let name = names.dead_letter_queue(subscription.name);
+        let mut settings = kept();
+        settings.push((Attribute::Policy, only_the_topic(place, names, &name)));
+        Self { name, settings }
     }
 
     pub(super) fn of(place: &Place, names: &Names, subscription: &Subscription) -> Self {
@@ -106,24 +112,13 @@ impl Queue {
             "deadLetterTargetArn": place.arn("sqs", &names.dead_letter_queue(subscription.name)),
             "maxReceiveCount": most_receives(subscription),
         });
-        let policy = json!({
-            "Version": "2012-10-17",
-            "Statement": [{
-                "Sid": "OnlyTheTopic",
-                "Effect": "Allow",
-                "Principal": {"Service": "sns.amazonaws.com"},
-                "Action": "sqs:SendMessage",
-                "Resource": place.arn("sqs", &name),
-                "Condition": {"ArnEquals": {"aws:SourceArn": place.arn("sns", &names.topic())}},
-            }],
-        });
         let lease = seconds(subscription.lease);
         let mut settings = kept();
         settings.extend([
             (Attribute::VisibilityTimeout, lease.to_string()),
             (Attribute::ReceiveMessageWaitTimeSeconds, WAIT.to_string()),
             (Attribute::RedrivePolicy, redrive.to_string()),
-            (Attribute::Policy, policy.to_string()),
+            (Attribute::Policy, only_the_topic(place, names, &name)),
         ]);
         Self { name, settings }
     }
@@ -132,6 +127,22 @@ impl Queue {
         let unknown = || Error::Unknown(format!("SQS queue {}", self.name));
         find(&clients.sqs, &self.name).await?.ok_or_else(unknown)
     }
+}
+
+/// Who may send to a queue, besides whoever IAM allows it.
+fn only_the_topic(place: &Place, names: &Names, queue: &str) -> String {
+    let policy = json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Sid": "OnlyTheTopic",
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": place.arn("sqs", queue),
+            "Condition": {"ArnEquals": {"aws:SourceArn": place.arn("sns", &names.topic())}},
+        }],
+    });
+    policy.to_string()
 }
 
 /// What every queue has.
@@ -226,16 +237,21 @@ pub(super) struct Subscribed {
     topic: String,
     queue: String,
     filter: String,
+    /// Where SNS puts what it cannot deliver: at once where the queue is not there or refuses it,
+    /// after 23 days of tries otherwise (the manual of SNS, "Message delivery retries").
+    redrive: String,
 }
 
 impl Subscribed {
     pub(super) fn new(place: &Place, names: &Names, subscription: &Subscription) -> Self {
         let filter = filter(subscription);
+        let dead_letters = place.arn("sqs", &names.dead_letter_queue(subscription.name));
         Self {
             name: subscription.name.to_owned(),
             topic: place.arn("sns", &names.topic()),
             queue: place.arn("sqs", &names.queue(subscription.name)),
             filter: filter.map_or_else(|| NO_FILTER.to_owned(), |filter| filter.to_string()),
+            redrive: json!({ "deadLetterTargetArn": dead_letters }).to_string(),
         }
     }
 
@@ -290,12 +306,16 @@ impl Resource for Subscribed {
         Ok(State::compared([
             (RAW, value(RAW, "false"), true.to_string()),
             (FILTER, value(FILTER, NO_FILTER), self.filter.clone()),
+            (REDRIVE, value(REDRIVE, ""), self.redrive.clone()),
         ]))
     }
 
-    /// With its filter from the first event on.
+    /// With all of it from the first event on.
     async fn make(&self, clients: &Clients) -> Result<()> {
-        let mut wanted = HashMap::from([(RAW.to_owned(), true.to_string())]);
+        let mut wanted = HashMap::from([
+            (RAW.to_owned(), true.to_string()),
+            (REDRIVE.to_owned(), self.redrive.clone()),
+        ]);
         if self.filter != NO_FILTER {
             wanted.insert(FILTER.to_owned(), self.filter.clone());
         }

@@ -143,7 +143,8 @@ impl Shared {
 }
 
 /// SQS keeps neither the reason nor the time of what it put aside itself, and counts the reads of
-/// dead letters as receives: the time is when the event was sent.
+/// dead letters as receives: the time is when the event was sent. What the topic put aside was
+/// never in the queue.
 fn letter(subscription: &Subscription, message: Message) -> DeadLetter {
     let by_sqs = message
         .attributes()
@@ -153,11 +154,17 @@ fn letter(subscription: &Subscription, message: Message) -> DeadLetter {
         value.string_value().filter(|_| !by_sqs)
     };
     let receives = told(RECEIVES).and_then(|text| text.parse().ok());
-    let receives = receives.unwrap_or_else(|| most_receives(subscription));
-    let reason = told(REASON).map_or_else(
-        || format!("received {receives} times without an end"),
-        str::to_owned,
-    );
+    let most = if by_sqs {
+        most_receives(subscription)
+    } else {
+        0
+    };
+    let receives = receives.unwrap_or(most);
+    let reason = match told(REASON) {
+        Some(reason) => reason.to_owned(),
+        None if by_sqs => format!("received {receives} times without an end"),
+        None => "the topic could not deliver it".to_owned(),
+    };
     let sent = number(&message, &Known::SentTimestamp);
     let body = message.body.unwrap_or_default();
     DeadLetter {
@@ -222,6 +229,20 @@ mod tests {
         let again = ours.attributes(Known::DeadLetterQueueSourceArn, "arn");
         let told = letter(&subscription, again.build());
         let expected = ("received 6 times without an end", 6);
+        assert_eq!((told.reason.as_str(), told.receives), expected);
+    }
+
+    /// Raw, with the attributes of its publication.
+    #[test]
+    fn what_was_never_delivered_says_so() {
+        let subscription = Subscription::new("one", Events::All);
+        let body = Message::builder().body("{");
+        let kind = attribute("String", "dev.waybill.circuit.opened.v1".to_owned());
+        let told = letter(
+            &subscription,
+            body.message_attributes("type", kind.unwrap()).build(),
+        );
+        let expected = ("the topic could not deliver it", 0);
         assert_eq!((told.reason.as_str(), told.receives), expected);
     }
 

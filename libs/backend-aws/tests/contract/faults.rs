@@ -136,7 +136,7 @@ async fn nothing_is_lost_and_nothing_is_done_twice(seed: u64) {
             .await
             .is_some()
         {
-            drop(sweeping.sweep_outbox(Duration::from_secs(6), 100).await);
+            drop(sweeping.sweep_outbox(Duration::from_secs(6), LIMIT).await);
         }
     });
     let mut writers = JoinSet::new();
@@ -171,7 +171,7 @@ async fn nothing_is_lost_and_nothing_is_done_twice(seed: u64) {
     }
     ledger.drain().await;
     // Events whose publication the readers saw twice, and deletes that came to nothing.
-    whole.sweep_outbox(Duration::ZERO, 1_000).await.unwrap();
+    whole.sweep_outbox(Duration::ZERO, LIMIT).await.unwrap();
     eventually("the queue is empty", async || {
         read(&whole, &its_queue).await;
         let depth = its_queue.depth(STURDY.name).await.unwrap();

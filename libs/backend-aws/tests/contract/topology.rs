@@ -70,12 +70,15 @@ async fn a_queue_is_as_its_subscription_says() {
     let redrive = parsed(&queue[&Name::RedrivePolicy]);
     let expected = json!({ "deadLetterTargetArn": dead[&Name::QueueArn], "maxReceiveCount": 6 });
     assert_eq!(redrive, expected);
-    let allowed = &parsed(&queue[&Name::Policy])["Statement"];
-    assert_eq!(allowed.as_array().unwrap().len(), 1);
-    let topic = &account.subscriptions().await[0]["TopicArn"];
-    let only = json!({ "ArnEquals": { "aws:SourceArn": topic } });
-    assert_eq!(allowed[0]["Condition"], only);
+    let subscription = &account.subscriptions().await[0];
+    let undelivered = json!({ "deadLetterTargetArn": dead[&Name::QueueArn] });
+    assert_eq!(parsed(&subscription["RedrivePolicy"]), undelivered);
+    let only = json!({ "ArnEquals": { "aws:SourceArn": subscription["TopicArn"] } });
     for attributes in [&queue, &dead] {
+        let allowed = &parsed(&attributes[&Name::Policy])["Statement"];
+        assert_eq!(allowed.as_array().unwrap().len(), 1);
+        assert_eq!(allowed[0]["Condition"], only);
+        assert_eq!(allowed[0]["Resource"], attributes[&Name::QueueArn]);
         assert_eq!(attributes[&Name::MessageRetentionPeriod], "1209600");
         assert_eq!(attributes[&Name::SqsManagedSseEnabled], "true");
     }

@@ -72,6 +72,8 @@ const CALL_SECONDS: &[f64] = &[
 const REQUEST_SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 30.0,
 ];
+/// Seconds: from one tick of the sweep to the longest deadline of a call.
+const WAIT_SECONDS: &[f64] = &[10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 86400.0];
 
 macro_rules! catalogue {
     ($($(#[$doc:meta])* $name:ident = $stem:literal, $kind:expr, $unit:ident, $labels:expr, $cloudwatch:expr, $help:literal;)*) => {
@@ -115,6 +117,9 @@ catalogue! {
         "Problems that the last verification of the audit trail found";
     AUDIT_PASS_AGE = "audit_pass_age", Gauge, Seconds, [], Total,
         "Time since the newest complete pass over the audit trail began";
+    /// No gauge: a process that does not sweep any more would tell its last value for ever.
+    OUTBOX_OLDEST = "outbox_oldest", Histogram(WAIT_SECONDS), Seconds, [], Total,
+        "How long the oldest event had waited for its publication, of each sweep of the outbox";
     HTTP_REQUESTS = "http_requests", Counter, Count, ["route", "method", "status"], Total,
         "HTTP requests answered";
     HTTP_REQUEST_DURATION = "http_request_duration", Histogram(REQUEST_SECONDS), Seconds, ["route"], Total,

@@ -64,7 +64,7 @@ pub(crate) async fn open_pushed(
     let blobs = S3Blobs::new(&clients, &names, ledger.place(), clock.clone());
     let (flushed, requests) = (ledger.clone(), clients.requests().clone());
     let sent = CloudWatchMetrics::new(&clients, &config.aws.prefix, meter.clone());
-    let sweep = OutboxSweep::new(ledger.clone());
+    let sweep = OutboxSweep::new(ledger.clone(), meter.clone());
     let backend = Backend {
         ledger: Arc::new(ledger),
         queue: Arc::new(queue.clone()),

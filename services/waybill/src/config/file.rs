@@ -14,7 +14,7 @@ use waybill_ingress::RateLimit;
 use super::{BackendKind, LogFormat, nearest};
 use crate::services::Service;
 
-const DAY_S: u64 = 24 * 3_600;
+pub(super) const DAY_S: u64 = 24 * 3_600;
 
 /// An installation in an AWS account. Credentials come by the SDK's default chain.
 #[derive(Clone, Debug, Deserialize)]
@@ -156,6 +156,23 @@ impl Calls {
         within("calls.deadline-s", &self.deadline_s, &(1..=DAY_S))?;
         let longest = 10 * 365 * DAY_S;
         within("calls.retention-s", &self.retention_s, &(1..=longest))
+    }
+
+    /// What is large lies in a bucket, which forgets by itself.
+    #[cfg(feature = "aws")]
+    pub(super) fn check_kept(&self) -> Result<()> {
+        let (days, sum) = (
+            waybill_backend_aws::KEPT_DAYS,
+            self.deadline_s + self.retention_s,
+        );
+        let most = u64::from(days) * DAY_S;
+        if sum <= most {
+            return Ok(());
+        }
+        bail!(
+            "calls.deadline-s + calls.retention-s = {sum} is out of range: with the backend on AWS \
+             it takes {most} at most, as the bucket of large results keeps them for {days} days"
+        )
     }
 }
 

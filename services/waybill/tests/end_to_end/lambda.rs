@@ -236,6 +236,22 @@ async fn ticks_are_taken_and_what_is_not_ours_is_refused_with_its_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_door_behind_an_edge_answers_nobody_else() {
+    let installation = Installation::new();
+    let secret = [("WAYBILL_ORIGIN_SECRET", "s3cret")];
+    let door = Function::start_with(INGRESS, &installation, &secret).await;
+    let mut asked = request(API, "GET", "/tools");
+    asked["headers"]["authorization"] = json!(format!("Bearer {}", installation.key()));
+    for (told, status) in [(None, 403), (Some("guess"), 403), (Some("s3cret"), 200)] {
+        if let Some(told) = told {
+            asked["headers"]["x-waybill-origin"] = json!(told);
+        }
+        let answer = door.answer(&asked, AMPLE).await;
+        assert_eq!(answer["statusCode"], status, "{told:?}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_function_url_streams_and_an_api_gets_the_whole() {
     let world = World::new().await;
     let id = world.submit("slow_compute", json!({ "seconds": 2 })).await;

@@ -40,6 +40,8 @@ struct Block {
     max_depth: u32,
     permissions: BTreeSet<Permission>,
     #[serde(default)]
+    partitions: BTreeSet<String>,
+    #[serde(default)]
     ticks: BTreeMap<String, String>,
     #[serde(default)]
     alarms: Vec<AlarmBlock>,
@@ -89,6 +91,7 @@ pub(crate) struct Service {
     /// Seconds.
     visibility: u32,
     permissions: BTreeSet<Permission>,
+    partitions: BTreeSet<String>,
     ticks: Vec<Tick>,
     pub(crate) alarms: Vec<Alarm>,
     subscription: Option<Subscribed>,
@@ -151,6 +154,12 @@ fn service(block: Block, subscriptions: &[Subscription], names: &Names) -> Resul
     } else {
         None
     };
+    let records = block.permissions.contains(&Permission::Records);
+    ensure!(
+        records != block.partitions.is_empty(),
+        "{}: the permission records and partitions belong together",
+        block.name
+    );
     let ticks = block.ticks.into_iter();
     Ok(Service {
         id: identifier(&block.name),
@@ -173,6 +182,7 @@ fn service(block: Block, subscriptions: &[Subscription], names: &Names) -> Resul
         max_age: block.max_age,
         max_depth: block.max_depth,
         permissions: block.permissions,
+        partitions: block.partitions,
         subscription,
     })
 }

@@ -1,6 +1,10 @@
 //! The committed template against the code, the runbooks, and a service that does not exist.
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    process::Command,
+};
 
 use serde_json::{Map, Value, json};
 use waybill_audit_sink::AuditCheck;
@@ -39,14 +43,18 @@ impl Template {
         properties
     }
 
-    fn one(&self, kind: &str, key: &str, value: &str) -> (&str, &Value) {
+    fn one<V>(&self, kind: &str, key: &str, value: &V) -> (&str, &Value)
+    where
+        V: std::fmt::Debug + ?Sized,
+        Value: PartialEq<V>,
+    {
         let found = self.of(kind);
         let mut found = found
             .iter()
-            .filter(|(_, properties)| properties[key] == value);
+            .filter(|(_, properties)| properties[key] == *value);
         *found
             .next()
-            .unwrap_or_else(|| panic!("no {kind} has {key} = {value}"))
+            .unwrap_or_else(|| panic!("no {kind} has {key} = {value:?}"))
     }
 
     /// What a subscription must have, whatever the parts say.
@@ -70,8 +78,13 @@ impl Template {
             assert_eq!(queue["SqsManagedSseEnabled"], true, "{name}");
         }
         let arn = format!("{queue}.Arn");
-        let (_, subscribed) = self.one("AWS::SNS::Subscription", "Endpoint", &arn);
+        let (id, subscribed) = self.one("AWS::SNS::Subscription", "Endpoint", &arn);
         assert_eq!(subscribed["RawMessageDelivery"], true, "{name}");
+        let undelivered = json!({ "deadLetterTargetArn": format!("{dead}.Arn") });
+        assert_eq!(subscribed["RedrivePolicy"], undelivered, "{name}");
+        for queue in [queue, dead] {
+            self.assert_the_topic_may_send(queue, id);
+        }
         let filter = subscribed.get("FilterPolicy").cloned();
         assert_eq!(filter, provision::filter(subscription), "{name}");
         self.assert_consumed(name, &arn, of_queue);
@@ -81,6 +94,24 @@ impl Template {
             let mut of = alarms.filter(|(_, alarm)| alarm["Dimensions"][0]["Value"] == id.as_str());
             assert!(of.next().is_some(), "no alarm watches {id}");
         }
+    }
+
+    /// Before the subscription is there: SNS gives an event up at once that it may not send.
+    fn assert_the_topic_may_send(&self, queue: &str, subscription: &str) {
+        let (policy, allows) = self.one("AWS::SQS::QueuePolicy", "Queues", &json!([queue]));
+        let statement = &allows["PolicyDocument"]["Statement"][0];
+        assert_eq!(statement["Resource"], format!("{queue}.Arn"));
+        assert_eq!(
+            statement["Condition"]["ArnEquals"]["aws:SourceArn"],
+            "EventTopic"
+        );
+        let after = &self.0["Resources"][subscription]["DependsOn"];
+        assert!(
+            after
+                .as_array()
+                .is_some_and(|all| all.contains(&json!(policy))),
+            "{subscription} does not wait for {policy}"
+        );
     }
 
     fn assert_consumed(&self, name: &str, arn: &str, queue: &Value) {
@@ -181,7 +212,7 @@ fn tables_expire_and_can_be_recovered() {
     let rule = &template.properties("Blobs")["LifecycleConfiguration"]["Rules"][0];
     assert_eq!(
         (&rule["Status"], &rule["ExpirationInDays"]),
-        (&json!("Enabled"), &json!(30))
+        (&json!("Enabled"), &json!(KEPT_DAYS))
     );
     let tables = template.of("AWS::DynamoDB::Table");
     assert_eq!(tables.len(), 3);
@@ -194,17 +225,46 @@ fn tables_expire_and_can_be_recovered() {
     }
 }
 
+/// Whoever deletes a stack whose tables refuse must not lose what they hold.
+#[test]
+fn the_master_key_outlives_the_stack() {
+    let template = Template::read();
+    let key = &template.0["Resources"]["MasterKey"];
+    for policy in ["DeletionPolicy", "UpdateReplacePolicy"] {
+        assert_eq!(key[policy], "Retain", "{policy}");
+    }
+    let script = file("infra/scripts/undeploy");
+    assert!(script.contains("aws kms schedule-key-deletion"));
+}
+
 #[test]
 fn the_environment_has_names_that_the_configuration_reads() {
     let known = file("services/waybill/src/config.rs");
     let template = Template::read();
-    let set = &template.0["Globals"]["Function"]["Environment"]["Variables"];
-    for name in set.as_object().unwrap().keys() {
+    let door = template.properties("IngressFunction");
+    let sets = [&template.0["Globals"]["Function"], door];
+    let sets = sets.map(|of| of["Environment"]["Variables"].as_object().unwrap());
+    for name in sets.into_iter().flat_map(Map::keys) {
         assert!(
             known.contains(&format!("\"{name}\"")),
             "nothing reads {name}"
         );
     }
+}
+
+/// The web ACL is at CloudFront: what comes to the door by another way knows no secret.
+#[test]
+fn the_door_knows_the_edge_by_a_secret_and_nobody_else_does() {
+    let template = Template::read();
+    let secret = "{{resolve:secretsmanager:${OriginSecret}}}";
+    let door = &template.properties("IngressFunction")["Environment"]["Variables"];
+    assert_eq!(door["WAYBILL_ORIGIN_SECRET"][1], secret);
+    let origin = &template.properties("Edge")["DistributionConfig"]["Origins"][0];
+    let header = &origin["OriginCustomHeaders"][0];
+    assert_eq!(header["HeaderName"], "X-Waybill-Origin");
+    assert_eq!(header["HeaderValue"], secret);
+    let told = file("infra/template.yaml").matches(secret).count();
+    assert_eq!(told, 2);
 }
 
 #[test]
@@ -220,6 +280,46 @@ fn no_permission_is_wider_than_its_use() {
             let whole = statement["Resource"] == "*";
             let has_none = ["Traces", "ListSecrets"].map(|sid| statement["Sid"] == sid);
             assert!(!whole || has_none.contains(&true), "{id}: {statement}");
+        }
+    }
+}
+
+/// Who runs tools, or keeps the trail, must not be able to make itself a key.
+#[test]
+fn a_role_reaches_only_the_partitions_of_its_service() {
+    let template = Template::read();
+    let mut reach = BTreeMap::new();
+    for (id, role) in template.of("AWS::IAM::Role") {
+        let statements = role["Policies"][0]["PolicyDocument"]["Statement"].as_array();
+        let mut statements = statements.unwrap().iter();
+        if let Some(records) = statements.find(|each| each["Sid"] == "Records") {
+            let condition = &records["Condition"]["ForAllValues:StringLike"];
+            let partitions = condition["dynamodb:LeadingKeys"].as_array();
+            let partitions = partitions.unwrap().iter().map(|p| p.as_str().unwrap());
+            reach.insert(id, partitions.collect::<Vec<_>>());
+        }
+    }
+    assert_eq!(reach.len(), 3);
+    let may = |role: &str, partition: &str| {
+        reach[role]
+            .iter()
+            .any(|pattern| match pattern.split_once('*') {
+                Some((prefix, rest)) => rest.is_empty() && partition.starts_with(prefix),
+                None => partition == *pattern,
+            })
+    };
+    for (partition, roles) in [
+        ("keys/all", &["IngressRole"][..]),
+        ("tenants/all", &["IngressRole"]),
+        ("audit/segments", &["IngressRole", "AuditSinkRole"]),
+        ("breakers/GLOBAL", &["ToolExecutorRole"]),
+        ("attempts/acme", &["ToolExecutorRole"]),
+        ("calls-open/3", &["ToolExecutorRole"]),
+        ("calls/acme", &["IngressRole", "ToolExecutorRole"]),
+    ] {
+        for role in reach.keys() {
+            let expected = roles.contains(role);
+            assert_eq!(may(role, partition), expected, "{role} and {partition}");
         }
     }
 }
@@ -253,7 +353,8 @@ fn alarms_watch_metrics_that_are_sent_and_as_they_are_sent() {
         let name = alarm["MetricName"].as_str().unwrap();
         let name = name
             .trim_start_matches("waybill_")
-            .trim_end_matches("_total");
+            .trim_end_matches("_total")
+            .trim_end_matches("_seconds");
         let exported = match alarm["Dimensions"][1]["Name"].as_str() {
             Some(label) => format!("By(\"{label}\")"),
             None => "Total".to_owned(),
@@ -279,6 +380,7 @@ subscribes = true
 timeout = 30
 memory = 256
 permissions = ["records", "marks", "publish", "consume"]
+partitions = ["parcels/*"]
 
 [[service.alarms]]
 name = "parcels-lost"
@@ -302,6 +404,11 @@ threshold = 0.5
         assert_eq!(alarm["MetricName"], "waybill_parcels_lost_total");
         assert_eq!(alarm["Threshold"], 0.5);
         assert!(template.runbooks().contains("parcels-lost"));
+        let role = template.properties("ParcelCounterRole").to_string();
+        assert!(
+            role.contains(r#""dynamodb:LeadingKeys":["parcels/*"]"#),
+            "{role}"
+        );
         let queues = template.properties("IngressRole").to_string();
         assert!(queues.contains("ParcelCounterDeadLetters.Arn"), "{queues}");
         let dashboard = template.properties("Dashboard")["DashboardBody"]

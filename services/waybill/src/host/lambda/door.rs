@@ -7,7 +7,8 @@ use axum::{
     Router,
     body::Body,
     extract::ConnectInfo,
-    http::{Request, Response},
+    http::{Request, Response, StatusCode},
+    response::IntoResponse as _,
 };
 use futures::{StreamExt as _, stream};
 use lambda_http::{
@@ -25,6 +26,7 @@ use crate::{
     backend,
     config::Config,
     door::{Door, Hosts},
+    origin::OriginSecret,
     stores::Stores,
 };
 
@@ -39,6 +41,7 @@ pub(in crate::host) async fn run(config: &Config) -> Result<ExitCode> {
     let visit = Arc::new(Visit {
         router: door.router,
         stores,
+        origin_secret: config.origin_secret.clone(),
     });
     let handler = service_fn(async |event: LambdaEvent<LambdaRequest>| {
         let streamed = is_streamed(&event.payload);
@@ -74,6 +77,7 @@ fn is_streamed(request: &LambdaRequest) -> bool {
 struct Visit {
     router: Router,
     stores: Stores,
+    origin_secret: Option<OriginSecret>,
 }
 
 impl Visit {
@@ -83,6 +87,11 @@ impl Visit {
         mut request: lambda_http::Request,
         streamed: bool,
     ) -> Result<Response<Body>, Infallible> {
+        let secret = self.origin_secret.as_ref();
+        if secret.is_some_and(|secret| !secret.admits(request.headers())) {
+            let why = "this is not the address of the gateway";
+            return Ok((StatusCode::FORBIDDEN, why).into_response());
+        }
         let left = left(&request.lambda_context(), &self.stores.clock);
         let longest = if streamed {
             Duration::MAX

@@ -64,6 +64,15 @@ struct Api {
 
 impl Function {
     pub(crate) async fn start(binary: &str, installation: &Installation) -> Self {
+        Self::start_with(binary, installation, &[]).await
+    }
+
+    /// With more in its environment.
+    pub(crate) async fn start_with(
+        binary: &str,
+        installation: &Installation,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let (invocations, waiting) = mpsc::channel(1);
         let (ready, is_ready) = oneshot::channel();
         let api = Arc::new(Api {
@@ -90,6 +99,7 @@ impl Function {
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")
             .env("WAYBILL_CONFORMANCE", "true")
             .env("WAYBILL_LOG", "error")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null());
         let began = Instant::now();
         let process = command.spawn().unwrap();
