@@ -173,11 +173,12 @@ async fn secrets(clients: &Clients, names: &Names) -> Result<Vec<(String, Remove
     let secrets = SecretsManager::new(clients, names);
     let mut removed = Vec::new();
     for ListedSecret { name, .. } in secrets.list().await? {
-        let became = match secrets.remove(&name).await? {
-            true => Removed::Stays(format!(
+        let became = if secrets.remove(&name).await? {
+            Removed::Stays(format!(
                 "{RECOVERY_DAYS} days, unreadable; until then it can be restored"
-            )),
-            false => Removed::WasNotThere,
+            ))
+        } else {
+            Removed::WasNotThere
         };
         removed.push((format!("secret {}", names.secret(&name)), became));
     }

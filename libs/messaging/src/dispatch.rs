@@ -241,9 +241,10 @@ fn most_receives<H: BatchHandler>(source: &BoxError) -> u32 {
 /// What no waiting mends is told louder.
 fn again(after: Duration, source: &BoxError) -> Dispatched {
     let (error, retry_ms) = (chain(&**source), after.as_millis());
-    match of_a_port(source) {
-        Some(Error::Refused { .. }) => tracing::error!(error, retry_ms, "a port refuses; retry"),
-        _ => tracing::warn!(error, retry_ms, "retry"),
+    if let Some(Error::Refused { .. }) = of_a_port(source) {
+        tracing::error!(error, retry_ms, "a port refuses; retry");
+    } else {
+        tracing::warn!(error, retry_ms, "retry");
     }
     unsettled(Settlement::Retry { after })
 }

@@ -318,7 +318,7 @@ mod tests {
                 ..UpArgs::default()
             })
         };
-        let kept = u64::from(waybill_backend_aws::KEPT_DAYS) * DAY_S;
+        let kept = u64::from(waybill_backend_aws::KEPT_DAYS) * file::DAY_S;
         assert!(told(BackendKind::Aws, 60, kept - 60).is_ok());
         assert!(told(BackendKind::Embedded, 60, kept).is_ok());
         let error = told(BackendKind::Aws, 60, kept - 59)

@@ -6,8 +6,8 @@ use tokio::time::timeout;
 use waybill_backend_aws::{Arrived, DynamoLedger, SqsQueue, provision};
 use waybill_events::{Event, EventType};
 use waybill_messaging::{
-    Bus, Clock, Commit, Context, Effects, Failure, Handler, Ledger as _, Meter, Outcome, Pushed,
-    Queue as _, Subscription, push,
+    Bus, Clock, Commit, Context, Effects, Failure, Handler, Meter, Outcome, Pushed, Queue as _,
+    Subscription, push,
 };
 use waybill_testkit::contract::{STURDY, eventually};
 

@@ -86,9 +86,10 @@ async fn remove(
         return Err(gone());
     }
     kept.note("secret.removed", &principal, &name).await?;
-    match kept.secrets.remove(&name).await? {
-        true => Ok(Json(json!({ "removed": name.as_str() }))),
-        false => Err(gone()),
+    if kept.secrets.remove(&name).await? {
+        Ok(Json(json!({ "removed": name.as_str() })))
+    } else {
+        Err(gone())
     }
 }
 
