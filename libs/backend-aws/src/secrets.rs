@@ -241,7 +241,7 @@ mod tests {
     #[tokio::test]
     async fn a_denial_is_for_a_person_and_throttling_passes() {
         let (denied, _) = put(vec![refused("AccessDeniedException")]).await;
-        assert!(matches!(denied, Err(Error::Broken { .. })), "{denied:?}");
+        assert!(matches!(denied, Err(Error::Refused { .. })), "{denied:?}");
         let (slowed, _) = put(vec![refused("ThrottlingException"); 3]).await;
         assert!(
             matches!(slowed, Err(Error::Unavailable { .. })),

@@ -31,7 +31,8 @@ pub type EncryptionContext = BTreeMap<String, String>;
 /// # Contract
 ///
 /// - `unwrap(wrap(key, context), context)` gives the key. With another context, another master key
-///   or any altered byte it is [`Error::Broken`](crate::Error::Broken).
+///   or any altered byte it is [`Error::Broken`](crate::Error::Broken), or
+///   [`Error::Refused`](crate::Error::Refused) by a keeper that answers as to a missing permission.
 /// - Wrapping twice gives different bytes.
 #[async_trait]
 pub trait KeyRing: Send + Sync + 'static {

@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(told.died_at.timestamp_millis(), 1_780_000_000_123);
         let again = ours.attributes(Known::DeadLetterQueueSourceArn, "arn");
         let told = letter(&subscription, again.build());
-        let expected = ("received 6 times without an end", 6);
+        let expected = ("received 901 times without an end", 901);
         assert_eq!((told.reason.as_str(), told.receives), expected);
     }
 

@@ -236,5 +236,5 @@ async fn without_tables_opening_says_so() {
     let account = Account::fresh().await;
     let names = Names::new("nowhere");
     let opened = DynamoLedger::open(&account.clients, &names, Clock::system()).await;
-    assert!(matches!(opened, Err(Error::Broken { .. })), "{opened:?}");
+    assert!(matches!(opened, Err(Error::Refused { .. })), "{opened:?}");
 }

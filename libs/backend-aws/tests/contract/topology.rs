@@ -68,7 +68,7 @@ async fn a_queue_is_as_its_subscription_says() {
     let dead = account.attributes(&dead).await;
     assert_eq!(queue[&Name::VisibilityTimeout], "7");
     let redrive = parsed(&queue[&Name::RedrivePolicy]);
-    let expected = json!({ "deadLetterTargetArn": dead[&Name::QueueArn], "maxReceiveCount": 6 });
+    let expected = json!({ "deadLetterTargetArn": dead[&Name::QueueArn], "maxReceiveCount": 901 });
     assert_eq!(redrive, expected);
     let subscription = &account.subscriptions().await[0];
     let undelivered = json!({ "deadLetterTargetArn": dead[&Name::QueueArn] });

@@ -49,7 +49,10 @@ fn code(page: &str) -> Vec<String> {
 
 /// The words of a command line of ours, as a shell hands them on.
 fn command(line: &str) -> Option<Vec<String>> {
-    let line = line.split(" | ").next()?.split(" # ").next()?;
+    let shells = [" | ", " # ", " < ", " > "];
+    let line = shells
+        .iter()
+        .fold(line, |line, mark| line.split(mark).next().unwrap_or(line));
     let is_assignment = |word: &&str| {
         let name = word.split_once('=').map(|(name, _)| name);
         name.is_some_and(|name| name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
@@ -60,8 +63,18 @@ fn command(line: &str) -> Option<Vec<String>> {
         words
             .iter()
             .map(|word| word.replace(['\'', '"'], ""))
+            .map(named)
             .collect()
     })
+}
+
+/// `NAME` stands for a name, which may have to be in lower case.
+fn named(word: String) -> String {
+    if word.bytes().all(|b| b.is_ascii_uppercase()) {
+        word.to_ascii_lowercase()
+    } else {
+        word
+    }
 }
 
 #[test]

@@ -70,8 +70,16 @@ pub(super) async fn connect(target: &Target) -> Result<Client> {
         return Err(Failure::new(Exit::Failed, nothing_at(data_dir)).into());
     }
     // The operator's side of the gateway, in this process.
-    let key = key().context("`waybill keys first` makes the first key of an installation")?;
-    Client::local(Local::open(&config, Role::Look).await?, &key)
+    let own = files::key_file(data_dir);
+    if target.key_file.is_none() && !own.exists() {
+        let message = format!(
+            "there is no API key at {}; name one with --key-file, or make an installation's first \
+             with waybill keys first",
+            own.display()
+        );
+        return Err(Failure::new(Exit::Failed, message).into());
+    }
+    Client::local(Local::open(&config, Role::Look).await?, &key()?)
 }
 
 /// For `waybill keys first`, which has no key to ask a gateway with.

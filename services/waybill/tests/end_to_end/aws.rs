@@ -57,12 +57,16 @@ async fn a_command_finds_the_gateway_of_its_directory() {
 #[test]
 fn a_secret_is_the_installations() {
     let installation = Installation::new();
+    let kept = tempfile::tempdir().unwrap();
+    let key_file = kept.path().join("key");
+    std::fs::write(&key_file, installation.key()).unwrap();
     let secrets = |arguments: &[&str]| {
         let directory = tempfile::tempdir().unwrap();
         let mut command = Command::new(BINARY);
         command.arg("secrets").args(arguments).arg("--data-dir");
         let input = File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
         command.arg(directory.path()).stdin(input);
+        command.arg("--key-file").arg(&key_file);
         installation.reached_by(&mut command).output().unwrap()
     };
     let set = secrets(&["set", "web/key"]);
