@@ -26,8 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// has come, which is a batch for each call where calls come one by one.
 const BUDGET: [(&str, f64); 3] = [
     ("SNS.Publish", 2.1),
-    ("SQS.", 10.0),
-    ("DynamoDB.TransactWriteItems", 5.0),
+    ("SQS.", 7.0),
+    ("DynamoDB.TransactWriteItems", 4.0),
 ];
 
 type Counts = BTreeMap<String, f64>;
