@@ -137,6 +137,10 @@ fn looking(backend: BackendKind) -> BTreeSet<Service> {
 
 /// Makes the first key of an installation that nobody serves from this directory.
 pub(crate) async fn make_first_key(config: &Config) -> Result<FirstKey> {
+    // Also while a gateway has the directory open.
+    if let Some(key) = kept_key(&config.data_dir)? {
+        return Ok(key);
+    }
     let stores = Stores::open(config, backend::topology(config.backend)).await?;
     let key = first_key(&config.data_dir, &stores.keys()).await;
     stores.flushed().await;
@@ -145,15 +149,10 @@ pub(crate) async fn make_first_key(config: &Config) -> Result<FirstKey> {
 
 /// The key for this machine's owner. Made once; its file is his copy of the secret.
 async fn first_key(data_dir: &Path, keys: &Keys) -> Result<FirstKey> {
-    let file = files::key_file(data_dir);
-    if file.exists() {
-        let secret = files::read_line(&file)?;
-        return Ok(FirstKey {
-            file,
-            secret,
-            new: false,
-        });
+    if let Some(key) = kept_key(data_dir)? {
+        return Ok(key);
     }
+    let file = files::key_file(data_dir);
     files::make_directory(data_dir)?;
     let tenant = TenantId::parse("default").context("the default tenant's name is valid")?;
     let scopes = BTreeSet::from([Scope::ToolsCall, Scope::Admin]);
@@ -166,4 +165,16 @@ async fn first_key(data_dir: &Path, keys: &Keys) -> Result<FirstKey> {
         secret: made.secret,
         new: true,
     })
+}
+
+fn kept_key(data_dir: &Path) -> Result<Option<FirstKey>> {
+    let file = files::key_file(data_dir);
+    if !file.exists() {
+        return Ok(None);
+    }
+    Ok(Some(FirstKey {
+        secret: files::read_line(&file)?,
+        file,
+        new: false,
+    }))
 }
