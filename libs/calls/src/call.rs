@@ -266,8 +266,8 @@ impl Call {
     }
 
     /// Opens it again when it ended as a dead letter, for a delivery that an operator has redriven:
-    /// it is a new one, where a late settlement brings the old one back. It has as much time as it had at first, from now on, and
-    /// is kept for as long after that. False: there is nothing to open.
+    /// it is a new one, where a late settlement brings the old one back. It has as much time as it had
+    /// at first, from now on, and is kept for as long after that. False: there is nothing to open.
     pub fn reopen(&mut self, now: DateTime<Utc>) -> bool {
         if !self.is_dead_lettered() {
             return false;

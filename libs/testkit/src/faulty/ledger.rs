@@ -36,20 +36,14 @@ impl Ledger for FaultyBackend {
                 seen.receipt = None;
             }
         }
-        let again = if commit.events.is_empty() {
-            Vec::new()
-        } else if self.strikes(&mut begun, "republish", faults.republish) {
-            commit.events.clone()
-        } else {
-            Vec::new()
-        };
+        let twice =
+            !commit.events.is_empty() && self.strikes(&mut begun, "republish", faults.republish);
+        let again = twice.then(|| Commit {
+            events: commit.events.clone(),
+            ..Commit::default()
+        });
         let answer = self.0.inner.ledger.commit(commit).await;
-        if answer.is_ok() && !again.is_empty() {
-            let events = again;
-            let again = Commit {
-                events,
-                ..Commit::default()
-            };
+        if let Some(again) = again.filter(|_| answer.is_ok()) {
             self.0.inner.ledger.commit(again).await?;
         }
         self.up()?;

@@ -18,6 +18,15 @@ use super::{
 
 /// Dead letters asked for in one request; the gateway gives no more per subscription.
 const PAGE: usize = 1_000;
+const HEADER: [&str; 7] = [
+    "ID",
+    "SUBSCRIPTION",
+    "TYPE",
+    "SUBJECT",
+    "TRIES",
+    "DIED",
+    "REASON",
+];
 
 #[derive(Args)]
 pub(super) struct DlqArgs {
@@ -138,16 +147,7 @@ async fn list(session: &Session, subscription: Option<&str>, limit: usize) -> Re
         .into_iter()
         .map(|raw| Ok(row(session, &read(raw)?)))
         .collect::<Result<_>>()?;
-    let header = [
-        "ID",
-        "SUBSCRIPTION",
-        "TYPE",
-        "SUBJECT",
-        "TRIES",
-        "DIED",
-        "REASON",
-    ];
-    session.out.table(&header, rows)?;
+    session.out.table(&HEADER, rows)?;
     Ok(Exit::Done)
 }
 
@@ -287,16 +287,7 @@ fn told(session: &Session, letters: &[DeadLetter], dry_run: bool) -> Result<Exit
     }
     if dry_run {
         let rows = letters.iter().map(|letter| row(session, letter)).collect();
-        let header = [
-            "ID",
-            "SUBSCRIPTION",
-            "TYPE",
-            "SUBJECT",
-            "TRIES",
-            "DIED",
-            "REASON",
-        ];
-        session.out.table(&header, rows)?;
+        session.out.table(&HEADER, rows)?;
     }
     let verb = if dry_run {
         "would be delivered"

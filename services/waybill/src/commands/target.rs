@@ -52,10 +52,8 @@ pub(super) async fn connect(target: &Target) -> Result<Client> {
     }
     let config = local_config(target.data_dir.clone())?;
     let data_dir = &config.data_dir;
-    let key = || match &target.key_file {
-        Some(file) => read_key(file),
-        None => read_key(&files::key_file(data_dir)),
-    };
+    let own_key = files::key_file(data_dir);
+    let key = || read_key(target.key_file.as_ref().unwrap_or(&own_key));
     let embedded = data_dir.join(DATABASE).exists();
     if config.backend == BackendKind::Embedded && SqliteBackend::in_use(data_dir) {
         return Client::http(&announced(data_dir).await?, &key()?);
@@ -70,12 +68,11 @@ pub(super) async fn connect(target: &Target) -> Result<Client> {
         return Err(Failure::new(Exit::Failed, nothing_at(data_dir)).into());
     }
     // The operator's side of the gateway, in this process.
-    let own = files::key_file(data_dir);
-    if target.key_file.is_none() && !own.exists() {
+    if target.key_file.is_none() && !own_key.exists() {
         let message = format!(
             "there is no API key at {}; name one with --key-file, or make an installation's first \
              with waybill keys first",
-            own.display()
+            own_key.display()
         );
         return Err(Failure::new(Exit::Failed, message).into());
     }
